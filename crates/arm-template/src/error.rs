@@ -65,6 +65,15 @@ impl Fault {
         self
     }
 
+    /// The same fault without its message, which may repeat a part of a secure value.
+    pub(crate) fn without_values(mut self) -> Self {
+        if self.inner.is_none() {
+            self.message =
+                "the value is not valid; it is not shown, since it may be secure".to_owned();
+        }
+        self
+    }
+
     /// The fault of the function `name`, unless it is that of an inner call. The message gets the name, unless it has
     /// it in single quotes already.
     pub(crate) fn in_function(mut self, name: &str) -> Self {
@@ -139,7 +148,8 @@ impl Error {
         self.within(&format!("[{index}]"))
     }
 
-    fn within(mut self, segment: &str) -> Self {
+    /// The same error seen from the value that has it at a path.
+    pub(crate) fn within(mut self, segment: &str) -> Self {
         if !self.rooted {
             let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
             self.path = format!("{segment}{dot}{}", self.path);

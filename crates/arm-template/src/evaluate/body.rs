@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Evaluator, Iteration};
+use super::{Evaluated, Evaluator, Iteration};
 use crate::{
     error::{Error, Fault, Kind},
     json::{Content, Member, Node},
@@ -42,7 +42,14 @@ impl Evaluator<'_> {
             (&member.value.content, same_name(member.key.raw(), "copy"))
         {
             for (index, copy) in loops.iter().enumerate() {
-                self.insert_copies(object, copy).map_err(|error| error.within_index(index))?;
+                let copies = self.copies_value(copy).map_err(|error| error.within_index(index));
+                match copies {
+                    Ok((name, copies)) => object.insert(name, copies),
+                    Err(error) if self.keep.is_some() && error.kind == Kind::Pending => {
+                        object.insert(member.key.raw().clone(), member.value.to_value());
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             return Ok(());
         }
@@ -60,8 +67,13 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Adds the property that an entry of `copy` makes.
-    fn insert_copies(&self, object: &mut Object, copy: &Node) -> Result<(), Error> {
+    /// The array that an entry of `copy` makes.
+    pub(crate) fn copies(&self, copy: &Node) -> Result<Evaluated, Error> {
+        self.watched(|| self.copies_value(copy).map(|(_name, copies)| copies))
+    }
+
+    /// The property that an entry of `copy` makes.
+    fn copies_value(&self, copy: &Node) -> Result<(Arc<str>, Value), Error> {
         let part = |key: &str| {
             copy.get(key).ok_or_else(|| wrong(copy, format!("The copy loop has no '{key}'")))
         };
@@ -72,8 +84,7 @@ impl Evaluator<'_> {
         let count = self.copy_count(count)?;
         let items = (0..count).map(|index| self.copy(&name, index, input));
         let items: Array = items.collect::<Result<_, _>>()?;
-        object.insert(name, items.into());
-        Ok(())
+        Ok((name, items.into()))
     }
 
     fn copy(&self, name: &Arc<str>, index: usize, input: &Node) -> Result<Value, Error> {

@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod context;
+mod function;
 mod lambda;
 mod loops;
 mod sort;
@@ -13,9 +14,11 @@ mod user;
 
 use std::cell::{Cell, RefCell};
 
-pub use context::{Context, Environment, Evaluated, Place};
+pub use context::{Context, Evaluated};
+pub use function::{Check, UserFunction, UserParameter};
 pub use loops::Iteration;
-pub use user::{Check, UserFunction, UserParameter};
+
+pub use crate::environment::{Environment, Place};
 
 use self::{lambda::LambdaVariables, loops::Loops, user::Frame};
 use crate::{
@@ -41,7 +44,12 @@ pub struct Evaluator<'a> {
     lambda_variables: RefCell<LambdaVariables>,
     /// Whether a secure value was seen since the evaluation began.
     secure: Cell<bool>,
+    /// Which strings keep their expressions.
+    keep: Option<&'a Keep<'a>>,
 }
+
+/// Tells from its result whether a string of a tree remains the expression that it is.
+pub(crate) type Keep<'a> = dyn Fn(&Result<Evaluated, Fault>) -> bool + 'a;
 
 impl<'a> Evaluator<'a> {
     /// An evaluator without open copy loops.
@@ -53,7 +61,19 @@ impl<'a> Evaluator<'a> {
             loops: RefCell::default(),
             lambda_variables: RefCell::default(),
             secure: Cell::new(false),
+            keep: None,
         }
+    }
+
+    /// The same evaluator with open copy loops, outer ones first.
+    pub(crate) fn opened(self, iterations: &[Iteration]) -> Self {
+        iterations.iter().for_each(|iteration| self.loops.borrow_mut().open(iteration.clone()));
+        self
+    }
+
+    /// The same evaluator for a tree in which some expressions are not replaced by their values.
+    pub(crate) fn keeping(self, keep: &'a Keep<'a>) -> Self {
+        Self { keep: Some(keep), ..self }
     }
 
     /// Evaluates a string, which is an expression or a literal. `position` is its place.
@@ -93,7 +113,14 @@ impl<'a> Evaluator<'a> {
         match text.expression(self.budget.limits()) {
             None => Ok(Value::String(text.literal().unwrap_or_else(|| text.raw().clone()))),
             Some(Ok(expression)) => {
-                self.term(&expression.root).map_err(|fault| fault.at(Some(position)))
+                let value = match self.keep {
+                    None => self.term(&expression.root),
+                    Some(keep) => match self.expression(expression) {
+                        result if keep(&result) => return Ok(Value::String(text.raw().clone())),
+                        result => result.and_then(|evaluated| self.noted(evaluated)),
+                    },
+                };
+                value.map_err(|fault| fault.at(Some(position)))
             }
             Some(Err(fault)) => Err(fault.clone().at(Some(position))),
         }
@@ -151,7 +178,7 @@ impl<'a> Evaluator<'a> {
         self.budget.charge_steps(weight / BYTES_OF_A_STEP)?;
         let environment = self.context.environment();
         let arguments = Arguments { values: &values, environment, budget: self.budget };
-        let result = function(&arguments)?;
+        let result = function(&arguments).map_err(|fault| self.discreet(fault))?;
         self.checked(result)
     }
 
@@ -172,6 +199,12 @@ impl<'a> Evaluator<'a> {
             self.secure.set(true);
         }
         Ok(evaluated.value)
+    }
+
+    /// The fault without its message, if that may repeat a part of a secure value.
+    fn discreet(&self, fault: Fault) -> Fault {
+        let shows_values = fault.kind() == Kind::Evaluation;
+        if self.secure.get() && shows_values { fault.without_values() } else { fault }
     }
 
     /// The value that a function made, if it is within the limits.

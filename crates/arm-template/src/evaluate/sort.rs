@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 
 use crate::error::Fault;
 
-/// Sorts by merging. `before` says whether the first value goes before the second one; if neither goes before the
-/// other, they keep their order.
+/// Sorts by merging. `before` says whether the first value goes before the second one; if neither or each goes
+/// before the other, they keep their order.
 pub(super) fn stable<T>(
     mut items: Vec<T>,
     before: &impl Fn(&T, &T) -> Result<bool, Fault>,
@@ -20,7 +20,9 @@ pub(super) fn stable<T>(
     let mut right = VecDeque::from(stable(right, before)?);
     let mut merged = Vec::with_capacity(left.len() + right.len());
     while let (Some(first), Some(second)) = (left.front(), right.front()) {
-        let next = if before(second, first)? { &mut right } else { &mut left };
+        // `lessOrEquals` says of equal values that each goes before the other one.
+        let swap = before(second, first)? && !before(first, second)?;
+        let next = if swap { &mut right } else { &mut left };
         merged.extend(next.pop_front());
     }
     merged.extend(left);

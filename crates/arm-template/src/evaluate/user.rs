@@ -1,56 +1,21 @@
-//! User functions.
+//! Calls of user functions.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use super::{Context, Environment, Evaluated, Evaluator, Place};
+use super::{Context, Evaluated, Evaluator, UserFunction};
 use crate::{
+    environment::{Environment, Place},
     error::{Fault, Kind},
     functions::{self, Entry},
-    json::Node,
     value::{Value, same_name},
 };
-
-/// Checks a value against a type; the fault says what does not fit.
-pub type Check = Box<dyn Fn(&Value) -> Result<(), Fault> + Send + Sync>;
-
-/// A function that a template defines.
-pub struct UserFunction {
-    /// The name with its namespace, such as `contoso.uniqueName`.
-    pub name: Arc<str>,
-    /// The parameters in order.
-    pub parameters: Vec<UserParameter>,
-    /// What the function returns: a tree with expressions.
-    pub body: Node,
-    /// The type of the result.
-    pub check: Check,
-    /// Whether the body sees neither variables nor other user functions, as in templates without `languageVersion`.
-    pub isolated: bool,
-}
-
-/// A parameter of a user function.
-pub struct UserParameter {
-    /// The name.
-    pub name: Arc<str>,
-    /// The type.
-    pub check: Check,
-}
-
-impl fmt::Debug for UserFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserFunction").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for UserParameter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserParameter").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 /// A call of a user function.
 pub(super) struct Frame<'a> {
     function: &'a UserFunction,
     arguments: &'a [Value],
+    /// Whether an argument may be secure.
+    secure: bool,
     /// The context of the call, which for a call from another user function is the frame of that.
     outer: &'a dyn Context,
     /// The call in whose body this one stands.
@@ -73,6 +38,7 @@ impl Evaluator<'_> {
         self.refuse_recursion(function)?;
         for (parameter, value) in function.parameters.iter().zip(arguments) {
             (parameter.check)(value).map_err(|fault| {
+                let fault = self.discreet(fault);
                 let (name, wrong) = (&parameter.name, fault.message());
                 Fault::of(fault.kind(), format!("the argument '{name}' does not fit: {wrong}"))
             })?;
@@ -80,13 +46,16 @@ impl Evaluator<'_> {
         let environment =
             Environment { place: Place::UserFunction, ..self.context.environment().clone() };
         let outer = self.context;
-        let frame = Frame { function, arguments, outer, caller: self.frame, environment };
+        let (secure, caller) = (self.secure.get(), self.frame);
+        let frame = Frame { function, arguments, secure, outer, caller, environment };
         let evaluator = Evaluator { frame: Some(&frame), ..Evaluator::new(&frame, self.budget) };
         let result = evaluator.node(&function.body)?;
+        self.secure.set(self.secure.get() || result.secure);
         (function.check)(&result.value).map_err(|fault| {
+            let fault = self.discreet(fault);
             Fault::of(fault.kind(), format!("the result does not fit: {}", fault.message()))
         })?;
-        self.noted(result)
+        Ok(result.value)
     }
 
     fn refuse_recursion(&self, function: &UserFunction) -> Result<(), Fault> {
@@ -106,7 +75,8 @@ impl Context for Frame<'_> {
         let parameters = self.function.parameters.iter();
         let mut pairs = parameters.zip(self.arguments);
         let found = pairs.find(|(parameter, _)| same_name(&parameter.name, name));
-        let value = found.map(|(_, value)| Evaluated::from(value.clone()));
+        let secure = self.secure;
+        let value = found.map(|(_, value)| Evaluated { value: value.clone(), secure });
         value.ok_or_else(|| {
             let function = &self.function.name;
             Fault::new(format!("the function '{function}' has no parameter '{name}'"))

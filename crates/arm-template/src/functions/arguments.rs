@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
+    environment::Environment,
     error::Fault,
-    evaluate::Environment,
     limits::Budget,
     value::{Array, Object, Value},
 };

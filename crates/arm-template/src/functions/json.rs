@@ -1,7 +1,7 @@
 //! `json`: text that is read as a value.
 
 use super::{Arguments, Entry, entry};
-use crate::{error::Fault, json::read_value, value::Value};
+use crate::{error::Fault, notation::read_value, value::Value};
 
 pub(super) const FUNCTIONS: &[Entry] =
     &[entry("json", 1..=1, |arguments| parse(arguments, "json", arguments.string(0)?))];

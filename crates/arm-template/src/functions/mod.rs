@@ -31,6 +31,7 @@ mod uris;
 use std::{collections::HashMap, ops::RangeInclusive, sync::LazyLock};
 
 pub(crate) use arguments::Arguments;
+pub(crate) use hash::{hash, uuid};
 
 use crate::{
     error::Fault,

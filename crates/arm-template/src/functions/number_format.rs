@@ -33,10 +33,10 @@ fn standard(number: i64, letter: char, precision: Option<usize>) -> Option<Strin
     let least = precision.unwrap_or_default();
     let decimals = precision.unwrap_or(2);
     let text = match letter.to_ascii_uppercase() {
-        'B' => format!("{number:0>least$b}"),
+        'B' => filled(&format!("{number:b}"), least),
         'C' if number < 0 => format!("(¤{}{})", grouped(&magnitude), zeros(decimals)),
         'C' => format!("¤{}{}", grouped(&magnitude), zeros(decimals)),
-        'D' => format!("{minus}{magnitude:0>least$}"),
+        'D' => format!("{minus}{}", filled(&magnitude, least)),
         'E' => format!("{minus}{}", scientific(&magnitude, precision.unwrap_or(6), letter, 3)),
         'F' => format!("{minus}{magnitude}{}", zeros(decimals)),
         'G' => format!("{minus}{}", general(&magnitude, least, letter)),
@@ -45,11 +45,16 @@ fn standard(number: i64, letter: char, precision: Option<usize>) -> Option<Strin
             let hundredfold = (u128::from(number.unsigned_abs()) * 100).to_string();
             format!("{minus}{}{} %", grouped(&hundredfold), zeros(decimals))
         }
-        'X' if letter == 'X' => format!("{number:0>least$X}"),
-        'X' => format!("{number:0>least$x}"),
+        'X' if letter == 'X' => filled(&format!("{number:X}"), least),
+        'X' => filled(&format!("{number:x}"), least),
         _ => return None,
     };
     Some(text)
+}
+
+/// With zeros on the left. The widths of [`format!`] end at 65,535.
+pub(super) fn filled(digits: &str, length: usize) -> String {
+    "0".repeat(length.saturating_sub(digits.len())) + digits
 }
 
 fn zeros(decimals: usize) -> String {
@@ -97,5 +102,6 @@ fn scientific(digits: &str, decimals: usize, e: char, exponent_digits: usize) ->
     }
     let (first, rest) = mantissa.split_at(1);
     let point = if decimals == 0 { "" } else { "." };
-    format!("{first}{point}{rest:0<decimals$}{e}+{exponent:0>exponent_digits$}")
+    let zeros = "0".repeat(decimals.saturating_sub(rest.len()));
+    format!("{first}{point}{rest}{zeros}{e}+{}", filled(&exponent.to_string(), exponent_digits))
 }

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+mod fuzz;
+
 use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/arm-templates.md");

@@ -3,7 +3,7 @@
 use super::{Arguments, Entry, entry};
 use crate::{
     error::Fault,
-    json::{Quote, write},
+    notation::{Quote, write},
     value::Value,
 };
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Text, read};
+use super::Text;
 use crate::{
     error::Error,
     limits::Limits,
+    notation::{Build, Field, Scalar, read},
     position::Position,
     value::{Object, Value, same_name},
 };
@@ -77,7 +78,7 @@ impl Node {
     /// # Ok::<(), arm_template::Error>(())
     /// ```
     pub fn parse(text: &str, limits: &Limits) -> Result<Self, Error> {
-        read::read(text, limits)
+        read(text, limits)
     }
 
     /// A tree of a value. Every node has the same place: where the value was found.
@@ -166,8 +167,32 @@ impl Node {
     }
 }
 
+impl Build for Node {
+    fn scalar(position: Position, scalar: Scalar) -> Self {
+        let content = match scalar {
+            Scalar::Null => Content::Null,
+            Scalar::Bool(bool) => Content::Bool(bool),
+            Scalar::Int(number) => Content::Int(number),
+            Scalar::Float(number) => Content::Float(number),
+            Scalar::Text(text) => Content::Text(Text::new(text)),
+        };
+        Self { position, content }
+    }
+
+    fn array(position: Position, items: Vec<Self>) -> Self {
+        Self { position, content: Content::Array(items.into()) }
+    }
+
+    fn object(position: Position, fields: Vec<Field<Self>>) -> Self {
+        let member =
+            |Field { key, position, value }| Member { key: Text::new(key), position, value };
+        let members = Members(fields.into_iter().map(member).collect());
+        Self { position, content: Content::Object(members) }
+    }
+}
+
 impl Members {
-    pub(super) fn new(members: Vec<Member>) -> Self {
+    pub(crate) fn new(members: Vec<Member>) -> Self {
         Self(members.into())
     }
 

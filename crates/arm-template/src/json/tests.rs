@@ -2,9 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    error::Kind,
+    error::{Error, Kind},
+    limits::Limits,
+    notation::read_value,
     position::Position,
-    value::{Object, tests::any_value},
+    value::{Object, Value, tests::any_value},
 };
 
 fn read(text: &str) -> Result<Value, Error> {

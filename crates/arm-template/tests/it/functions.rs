@@ -542,6 +542,9 @@ fn networks_have_edges() {
             "{'network': '10.0.0.5', 'netmask': '255.255.255.255', 'broadcast': '10.0.0.5', \
              'firstUsable': '10.0.0.5', 'lastUsable': '10.0.0.5', 'cidr': 32}",
         ),
+        ("parseCidr('10.0.0.0/31').firstUsable", "'10.0.0.0'"),
+        ("parseCidr('10.0.0.0/31').lastUsable", "'10.0.0.0'"),
+        ("parseCidr('10.0.0.0/30').lastUsable", "'10.0.0.2'"),
         ("parseCidr('0.0.0.0/0').lastUsable", "'255.255.255.254'"),
         ("parseCidr('::/0').netmask", "'::'"),
         ("parseCidr('10.144.3.7/20').network", "'10.144.0.0'"),
@@ -566,6 +569,7 @@ fn networks_have_edges() {
         ("cidrSubnet('10.144.0.0/20', 24, -1)", "index -1"),
         ("cidrHost('10.144.3.0/24', 254)", "index 254"),
         ("cidrHost('10.144.3.0/24', -1)", "index -1"),
+        ("cidrHost('10.144.3.0/31', 0)", "index 0"),
         ("cidrHost('10.144.3.0/32', 0)", "index 0"),
     ]);
 }
@@ -652,6 +656,19 @@ fn resource_id_without_a_resource_group_is_that_of_the_subscription() {
     world.environment.subscription = None;
     let error = world.evaluate(&expression("resourceId('A.B/c', 'd')")).expect_err("no scope");
     assert!(error.message.contains("the deployment has no subscription"), "{error}");
+}
+
+#[test]
+fn formats_may_be_wide() {
+    check(&[
+        ("length(format('{0:D70000}', -1))", "70001"),
+        ("length(format('{0:X70000}{0:x70000}{0:B70000}', 1))", "210000"),
+        ("length(format('{0:F70000}', 1))", "70002"),
+        ("length(format('{0:E70000}', 12))", "70007"),
+        ("length(format('{0,70000}', 1))", "70000"),
+        ("length(format(concat('{0:', padLeft('', 70000, '0'), '}'), 1))", "70000"),
+        ("length(dateTimeFromEpoch(0, padLeft('', 70000, 'y')))", "70000"),
+    ]);
 }
 
 #[test]

@@ -117,9 +117,11 @@ proptest! {
 
     #[test]
     fn sort_is_stable(items in proptest::collection::vec((0..5i64, any::<u16>()), 0..40)) {
-        let sorted = sort::stable(items.clone(), &|a, b| Ok(a.0 < b.0)).expect("it never fails");
-        let mut expected = items;
+        let mut expected = items.clone();
         expected.sort_by_key(|item| item.0);
-        prop_assert_eq!(sorted, expected);
+        let less = sort::stable(items.clone(), &|a, b| Ok(a.0 < b.0));
+        prop_assert_eq!(less.as_ref(), Ok(&expected));
+        let less_or_equal = sort::stable(items, &|a, b| Ok(a.0 <= b.0));
+        prop_assert_eq!(less_or_equal, Ok(expected));
     }
 }

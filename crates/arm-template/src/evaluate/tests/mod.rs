@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    json::read_value,
     limits::Limits,
+    notation::read_value,
     value::{Object, same_name},
 };
 

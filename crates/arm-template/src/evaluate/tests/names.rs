@@ -100,3 +100,27 @@ fn index_of_a_copy_loop_is_found_by_name_and_without() {
     });
     assert!(index("[copyIndex()]").is_err(), "the loops are closed");
 }
+
+#[test]
+fn messages_do_not_repeat_secure_values() {
+    let deployment = Deployment {
+        functions: vec![super::user_functions::function("a.b", &["x"], "1")],
+        ..Deployment::new(
+            r#"{"secret": "hidden", "secrets": {"hidden": 1}, "open": "shown"}"#,
+            "{}",
+        )
+    };
+    for text in [
+        "[int(parameters('secret'))]",
+        "[fail(concat('x', parameters('secret')))]",
+        "[parameters('secrets').other]",
+        "[variables(concat('', parameters('open')))[parameters('secret')]]",
+        "[createObject()[parameters('secret')]]",
+        "[a.b(createArray(parameters('secret')))]",
+    ] {
+        let error = deployment.error(text);
+        assert!(!error.to_string().contains("hidden"), "{text}: {error}");
+    }
+    let error = deployment.error("[int(parameters('open'))]");
+    assert!(error.message.contains("shown"), "{error}");
+}

@@ -1,7 +1,7 @@
 use super::*;
 
 /// A function whose parameters are all strings.
-fn function(name: &str, parameters: &[&str], body: &str) -> Arc<UserFunction> {
+pub(super) fn function(name: &str, parameters: &[&str], body: &str) -> Arc<UserFunction> {
     let parameter = |name: &&str| UserParameter { name: (*name).into(), check: Box::new(string) };
     Arc::new(UserFunction {
         name: name.into(),
@@ -15,9 +15,7 @@ fn function(name: &str, parameters: &[&str], body: &str) -> Arc<UserFunction> {
 fn string(value: &Value) -> Result<(), Fault> {
     match value {
         Value::String(_) => Ok(()),
-        other => {
-            Err(Fault::new(format!("expected a string, it is of type '{}'", other.type_name())))
-        }
+        other => Err(Fault::new(format!("expected a string, it is {other:?}"))),
     }
 }
 

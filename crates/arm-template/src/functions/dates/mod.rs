@@ -13,7 +13,7 @@ use jiff::{
 };
 
 use super::{Arguments, Entry, entry};
-use crate::{error::Fault, evaluate::Place, value::Value};
+use crate::{environment::Place, error::Fault, value::Value};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     entry("dateTimeAdd", 2..=3, add),

@@ -3,6 +3,8 @@
 
 use jiff::civil::{DateTime, Weekday};
 
+use crate::functions::number_format::filled;
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -104,7 +106,7 @@ fn field(date: &DateTime, letter: char, count: usize, text: &mut String) -> Opti
         't' => text.push_str(if count == 1 { &half[..1] } else { half }),
         'y' if count == 1 => text.push_str(&(date.year() % 100).to_string()),
         'y' if count == 2 => text.push_str(&format!("{:02}", date.year() % 100)),
-        'y' => text.push_str(&format!("{:0count$}", date.year())),
+        'y' => text.push_str(&filled(&date.year().to_string(), count)),
         _ => text.push_str(match count {
             1 => "+0",
             2 => "+00",

@@ -2,21 +2,46 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    node::{Content, Member, Members, Node},
-    scan::{Scanner, error},
-    text::Text,
-};
+use super::scan::{Scanner, error};
 use crate::{
     error::{Error, Kind},
     limits::Limits,
     position::Position,
 };
 
-/// Above this number of members, a key that occurs twice is found through an index.
+/// Above this number of fields, a key that occurs twice is found through an index.
 const INDEXED: usize = 16;
 
-pub(super) fn read(text: &str, limits: &Limits) -> Result<Node, Error> {
+/// What the reader makes of a text.
+pub(crate) trait Build: Sized {
+    /// A value that contains no other.
+    fn scalar(position: Position, scalar: Scalar) -> Self;
+
+    /// An array.
+    fn array(position: Position, items: Vec<Self>) -> Self;
+
+    /// An object. No two fields have the same key.
+    fn object(position: Position, fields: Vec<Field<Self>>) -> Self;
+}
+
+/// A value that contains no other.
+pub(crate) enum Scalar {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Arc<str>),
+}
+
+/// A key of an object, its place, and its value.
+pub(crate) struct Field<T> {
+    pub(crate) key: Arc<str>,
+    pub(crate) position: Position,
+    pub(crate) value: T,
+}
+
+/// Reads a text; [`Node::parse`](crate::Node::parse) describes what it may contain.
+pub(crate) fn read<T: Build>(text: &str, limits: &Limits) -> Result<T, Error> {
     if text.len() > limits.template_bytes {
         let message = format!("The text exceeds the limit of {} bytes", limits.template_bytes);
         return Err(Error::new(Kind::Limit, message, None));
@@ -24,10 +49,10 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Node, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { scanner: Scanner::new(text), depth: limits.value_depth };
     reader.scanner.skip_blank()?;
-    let node = reader.value()?;
+    let value = reader.value()?;
     reader.scanner.skip_blank()?;
     match reader.scanner.peek() {
-        None => Ok(node),
+        None => Ok(value),
         Some(_) => Err(reader.scanner.unexpected("the end of the text")),
     }
 }
@@ -39,49 +64,49 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn value(&mut self) -> Result<Node, Error> {
+    fn value<T: Build>(&mut self) -> Result<T, Error> {
         let position = self.scanner.position();
-        let content = match self.scanner.peek() {
-            Some(b'{') => self.nested(position, Self::object)?,
-            Some(b'[') => self.nested(position, Self::array)?,
-            Some(quote @ (b'"' | b'\'')) => Content::Text(Text::new(self.string(quote)?)),
+        let scalar = match self.scanner.peek() {
+            Some(b'{') => return self.nested(position, Self::object),
+            Some(b'[') => return self.nested(position, Self::array),
+            Some(quote @ (b'"' | b'\'')) => Scalar::Text(self.string(quote)?),
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(byte) if byte.is_ascii_alphabetic() => self.word()?,
             _ => return Err(self.scanner.unexpected("a value")),
         };
-        Ok(Node { position, content })
+        Ok(T::scalar(position, scalar))
     }
 
-    fn nested(
+    fn nested<T: Build>(
         &mut self,
         position: Position,
-        read: fn(&mut Self) -> Result<Content, Error>,
-    ) -> Result<Content, Error> {
+        read: fn(&mut Self, Position) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.depth == 0 {
             let message = "The depth of arrays and objects exceeds the limit";
             return Err(Error::new(Kind::Limit, message, Some(position)));
         }
         self.depth -= 1;
         self.scanner.skip(1);
-        let content = read(self)?;
+        let value = read(self, position)?;
         self.depth += 1;
-        Ok(content)
+        Ok(value)
     }
 
-    fn array(&mut self) -> Result<Content, Error> {
+    fn array<T: Build>(&mut self, position: Position) -> Result<T, Error> {
         let mut items = Vec::new();
         while !self.closes(b']')? {
             items.push(self.value()?);
             self.separator(b']')?;
         }
-        Ok(Content::Array(items.into()))
+        Ok(T::array(position, items))
     }
 
-    fn object(&mut self) -> Result<Content, Error> {
-        let mut members = Builder::default();
+    fn object<T: Build>(&mut self, start: Position) -> Result<T, Error> {
+        let mut fields = Fields::new();
         while !self.closes(b'}')? {
             let position = self.scanner.position();
-            let key = Text::new(self.key()?);
+            let key = self.key()?;
             self.scanner.skip_blank()?;
             if self.scanner.peek() != Some(b':') {
                 return Err(self.scanner.unexpected("':'"));
@@ -89,10 +114,10 @@ impl Reader<'_> {
             self.scanner.skip(1);
             self.scanner.skip_blank()?;
             let value = self.value()?;
-            members.insert(Member { key, position, value });
+            fields.insert(Field { key, position, value });
             self.separator(b'}')?;
         }
-        Ok(Content::Object(Members::new(members.members)))
+        Ok(T::object(start, fields.list))
     }
 
     /// Moves behind blanks, and behind `bracket` if it follows.
@@ -130,13 +155,13 @@ impl Reader<'_> {
         }
     }
 
-    fn word(&mut self) -> Result<Content, Error> {
+    fn word(&mut self) -> Result<Scalar, Error> {
         let (start, position) = (self.scanner.offset(), self.scanner.position());
         self.scanner.skip_while(is_word);
         match self.scanner.since(start) {
-            "null" => Ok(Content::Null),
-            "true" => Ok(Content::Bool(true)),
-            "false" => Ok(Content::Bool(false)),
+            "null" => Ok(Scalar::Null),
+            "true" => Ok(Scalar::Bool(true)),
+            "false" => Ok(Scalar::Bool(false)),
             other => {
                 let word: String = other.chars().take(40).collect();
                 Err(error(format!("Unexpected word '{word}', expected a value"), position))
@@ -144,7 +169,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<Content, Error> {
+    fn number(&mut self) -> Result<Scalar, Error> {
         let (start, position) = (self.scanner.offset(), self.scanner.position());
         self.scanner.skip_while(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_')
@@ -158,10 +183,10 @@ impl Reader<'_> {
             return Err(wrong());
         }
         if let Ok(number) = text.parse() {
-            return Ok(Content::Int(number));
+            return Ok(Scalar::Int(number));
         }
         match text.parse() {
-            Ok(number) if f64::is_finite(number) => Ok(Content::Float(number)),
+            Ok(number) if f64::is_finite(number) => Ok(Scalar::Float(number)),
             _ => Err(wrong()),
         }
     }
@@ -238,37 +263,41 @@ impl Reader<'_> {
     }
 }
 
-/// The members of an object under construction.
-#[derive(Default)]
-struct Builder {
-    members: Vec<Member>,
+/// The fields of an object under construction.
+struct Fields<T> {
+    list: Vec<Field<T>>,
+    /// The places of the keys; filled above [`INDEXED`] fields.
     index: HashMap<Arc<str>, usize>,
 }
 
-impl Builder {
-    fn insert(&mut self, member: Member) {
-        match self.find(member.key.raw()) {
-            Some(at) => self.members[at] = member,
-            None => self.append(member),
+impl<T> Fields<T> {
+    fn new() -> Self {
+        Self { list: Vec::new(), index: HashMap::new() }
+    }
+
+    /// Adds a field, in place of one with the same key.
+    fn insert(&mut self, field: Field<T>) {
+        match self.find(&field.key) {
+            Some(at) => self.list[at] = field,
+            None => self.append(field),
         }
     }
 
     fn find(&self, key: &str) -> Option<usize> {
-        if self.members.len() <= INDEXED {
-            return self.members.iter().position(|member| **member.key.raw() == *key);
+        if self.list.len() <= INDEXED {
+            return self.list.iter().position(|field| *field.key == *key);
         }
         self.index.get(key).copied()
     }
 
-    fn append(&mut self, member: Member) {
-        self.members.push(member);
-        let count = self.members.len();
+    fn append(&mut self, field: Field<T>) {
+        self.list.push(field);
+        let count = self.list.len();
         if count <= INDEXED {
             return;
         }
-        let unindexed = self.index.len()..count;
-        for at in unindexed {
-            self.index.insert(self.members[at].key.raw().clone(), at);
+        for at in self.index.len()..count {
+            self.index.insert(self.list[at].key.clone(), at);
         }
     }
 }

@@ -1,0 +1,89 @@
+//! Resource ids.
+
+use super::Scope;
+use crate::value::same_name;
+
+/// The id of a resource in a scope (an id without a slash at its end), by its full type and name.
+///
+/// The error is the rule that type and name break.
+pub(super) fn of_resource(scope: &str, resource_type: &str, name: &str) -> Result<String, String> {
+    let (namespace, types) = resource_type.split_once('/').unwrap_or((resource_type, ""));
+    let types: Vec<&str> = types.split('/').collect();
+    let names: Vec<&str> = name.split('/').collect();
+    if types.len() != names.len()
+        || types.iter().any(|part| part.is_empty())
+        || namespace.is_empty()
+    {
+        return Err("has incorrect segment lengths. A nested resource type must have identical number of segments as its resource name. A root resource type must have segment length one greater than its resource name".to_owned());
+    }
+    if let ([_], [name]) = (&types[..], &names[..]) {
+        if let Some(id) = of_container(scope, resource_type, name) {
+            return Ok(id);
+        }
+    }
+    let mut id = format!("{scope}/providers/{namespace}");
+    for (part, name) in types.iter().zip(names) {
+        id.push('/');
+        id.push_str(part);
+        id.push('/');
+        id.push_str(name);
+    }
+    Ok(id)
+}
+
+/// The ids of resources that are scopes themselves.
+fn of_container(scope: &str, resource_type: &str, name: &str) -> Option<String> {
+    if same_name(resource_type, "Microsoft.Resources/resourceGroups") {
+        let in_subscription = matches!(Scope::parse(scope), Some(Scope::Subscription(_)));
+        return in_subscription.then(|| format!("{scope}/resourceGroups/{name}"));
+    }
+    if same_name(resource_type, "Microsoft.Resources/subscriptions") {
+        return Some(format!("/subscriptions/{name}"));
+    }
+    let is_group = same_name(resource_type, "Microsoft.Management/managementGroups");
+    is_group.then(|| format!("/providers/Microsoft.Management/managementGroups/{name}"))
+}
+
+/// The id of `Namespace/type/name/type/name` in a scope.
+pub(super) fn relative(scope: &str, path: &str) -> Option<String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let fits = segments.len() >= 3 && segments.len() % 2 == 1 && segments[0].contains('.');
+    if !fits || segments.iter().any(|segment| segment.is_empty()) {
+        return None;
+    }
+    if same_name(segments[0], "Microsoft.Management") && same_name(segments[1], "managementGroups")
+    {
+        return Some(format!("/providers/{path}"));
+    }
+    Some(format!("{scope}/providers/{path}"))
+}
+
+/// The scope of an id, and what follows `/providers/`. An extension's scope is the resource that it extends.
+pub(super) fn split(id: &str) -> (&str, &str) {
+    let lower = id.to_ascii_lowercase();
+    match lower.rfind("/providers/") {
+        Some(at) => (&id[..at], &id[at + "/providers/".len()..]),
+        None => match id.rfind("/resourceGroups/") {
+            Some(at) => (&id[..at], &id[at + 1..]),
+            None => ("", id),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = "/subscriptions/s/resourceGroups/g";
+
+    #[test]
+    fn resource_of_group_has_its_names_between_the_types() {
+        let id = of_resource(GROUP, "N.C/galleries/images", "gal/one");
+        assert_eq!(
+            id.as_deref(),
+            Ok("/subscriptions/s/resourceGroups/g/providers/N.C/galleries/images/../images").map(
+                |_| "/subscriptions/s/resourceGroups/g/providers/N.C/galleries/gal/images/one"
+            )
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! The context in which the expressions of a template are evaluated.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use super::{
+    declarations::Parameter,
+    facts::Facts,
+    given::Given,
+    graph::Graph,
+    names::Names,
+    runtime::{Runtime, pending},
+};
+use crate::{
+    error::{Error, Fault, Kind},
+    evaluate::{Context, Environment, Evaluated, Evaluator, Iteration, Place, UserFunction},
+    json::Node,
+    limits::Budget,
+    value::{Value, fold_name, same_name},
+};
+
+/// What expressions see at one place of a template.
+pub(super) struct Session<'a> {
+    pub(super) names: &'a Names,
+    pub(super) budget: &'a Budget,
+    pub(super) environment: Environment,
+    /// What is deployed; absent where `reference` and its like must not stand.
+    pub(super) deployed: Option<Deployed<'a>>,
+    pub(super) progress: &'a Progress,
+}
+
+/// What expressions see of resources.
+#[derive(Clone, Copy)]
+pub(super) struct Deployed<'a> {
+    pub(super) runtime: &'a dyn Runtime,
+    pub(super) graph: &'a Graph,
+    /// The id and the version of the resource whose body is evaluated, for `target`.
+    pub(super) own: Option<(&'a Arc<str>, &'a Arc<str>)>,
+}
+
+/// What changes while expressions are evaluated.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// The parameters and variables that are being evaluated, outer ones first.
+    stack: RefCell<Vec<String>>,
+    /// Whether a value was used of which only a part is known.
+    pub(super) partial: Cell<bool>,
+    /// The parameter whose default is being evaluated, and how many UUIDs it has.
+    guids: RefCell<(Arc<str>, usize)>,
+}
+
+/// The budget of an evaluation.
+pub(super) fn budget(facts: &Facts) -> Budget {
+    let budget = Budget::new(facts.limits.clone());
+    match facts.stop.clone() {
+        Some(stop) => budget.stopped_by(move || stop()),
+        None => budget,
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        names: &'a Names,
+        budget: &'a Budget,
+        progress: &'a Progress,
+        place: Place,
+        deployed: Option<Deployed<'a>>,
+    ) -> Self {
+        let environment = names.facts.environment(place);
+        Self { names, budget, environment, deployed, progress }
+    }
+
+    /// An evaluator with open copy loops.
+    pub(super) fn evaluator(&self, iterations: &[Iteration]) -> Evaluator<'_> {
+        Evaluator::new(self, self.budget).opened(iterations)
+    }
+
+    /// Evaluates a tree. An error that a partly known value explains is one of [`Kind::Pending`].
+    pub(super) fn node(&self, node: &Node, iterations: &[Iteration]) -> Result<Evaluated, Error> {
+        let before = self.progress.partial.replace(false);
+        let result = self.evaluator(iterations).node(node);
+        let partial = self.progress.partial.replace(before);
+        result.map_err(|error| self.settled(error, partial))
+    }
+
+    /// The error, as one of [`Kind::Pending`] if a partly known value explains it.
+    pub(super) fn settled(&self, mut error: Error, partial: bool) -> Error {
+        if partial && error.kind == Kind::Evaluation {
+            error.kind = Kind::Pending;
+        }
+        error
+    }
+
+    /// The same names at another place, where `reference` and its like must not stand.
+    fn at(&self, place: Place) -> Session<'_> {
+        Session::new(self.names, self.budget, self.progress, place, None)
+    }
+
+    fn evaluate_parameter(&self, declared: &Parameter) -> Result<Evaluated, Error> {
+        let name = &declared.name;
+        let error = |kind, message| Err(Error::new(kind, message, Some(declared.position)));
+        match self.names.given.get(name) {
+            Some(Given::Value(value)) if !value.is_null() => {
+                self.checked(declared, value.clone().into())
+            }
+            Some(Given::Unknown) => error(
+                Kind::Pending,
+                pending(&format!("The parameter '{name}'")).message().to_owned(),
+            ),
+            Some(Given::Secret(_)) => error(
+                Kind::Parameter,
+                format!("The secret of the template parameter '{name}' was not read"),
+            ),
+            Some(Given::Value(_)) | None => match &declared.default {
+                Some(default) => {
+                    let before = self.progress.guids.replace((name.clone(), 0));
+                    let value = self.at(Place::ParameterDefault).node(default, &[]);
+                    self.progress.guids.replace(before);
+                    let value = value.map_err(|error| {
+                        explained(
+                            error.within_key("defaultValue"),
+                            &format!("The template parameter '{name}' is not valid"),
+                        )
+                    })?;
+                    self.checked(declared, value)
+                }
+                None if self.names.template.definitions().accepts_null(&declared.of) => {
+                    Ok(Value::Null.into())
+                }
+                None => {
+                    let place = declared.position;
+                    error(
+                        Kind::Parameter,
+                        format!(
+                            "The value for the template parameter '{name}' at {place} is not provided"
+                        ),
+                    )
+                }
+            },
+        }
+    }
+
+    fn checked(&self, declared: &Parameter, value: Evaluated) -> Result<Evaluated, Error> {
+        let checked = self.names.template.definitions().check(&value.value, &declared.of);
+        match checked {
+            Ok(secure) => Ok(Evaluated { secure: secure || value.secure, ..value }),
+            Err(fault) => {
+                let (name, cause) = (&declared.name, fault.message());
+                let message = format!(
+                    "The provided value for the template parameter '{name}' is not valid. {cause}"
+                );
+                Err(Error::new(fault.kind(), message, Some(declared.position)))
+            }
+        }
+    }
+
+    fn evaluate_variable(&self, name: &str) -> Result<Evaluated, Error> {
+        let session = self.at(Place::Variable);
+        let variables = self.names.template.node().get("variables");
+        let explain = |error: Error| {
+            explained(
+                error.within_key("variables"),
+                &format!("The template variable '{name}' is not valid"),
+            )
+        };
+        if let Some(node) = variables.and_then(|variables| variables.get(name)) {
+            if !same_name(name, "copy") || node.as_array().is_none() {
+                return session.node(node, &[]).map_err(|error| explain(error.within_key(name)));
+            }
+        }
+        let loops =
+            variables.and_then(|variables| variables.get("copy")?.as_array()).unwrap_or_default();
+        for (index, copy) in loops.iter().enumerate() {
+            let own = copy.get("name").and_then(Node::as_literal);
+            if own.is_some_and(|own| same_name(&own, name)) {
+                let copies = session.evaluator(&[]).copies(copy);
+                return copies
+                    .map_err(|error| explain(error.within_index(index).within_key("copy")));
+            }
+        }
+        Err(Error::new(
+            Kind::Evaluation,
+            format!("The template variable '{name}' is not found"),
+            None,
+        ))
+    }
+
+    /// Evaluates a name unless that is being done already.
+    fn entered(
+        &self,
+        what: &str,
+        name: &str,
+        evaluate: impl FnOnce() -> Result<Evaluated, Error>,
+    ) -> Result<Evaluated, Fault> {
+        let entry = format!("{what} {}", fold_name(name));
+        if self.progress.stack.borrow().contains(&entry) {
+            let message = format!("The template {what} '{name}' depends on itself");
+            return Err(Fault::of(Kind::Template, message).complete());
+        }
+        self.progress.stack.borrow_mut().push(entry);
+        let result = evaluate();
+        self.progress.stack.borrow_mut().pop();
+        Ok(result?)
+    }
+
+    /// A UUID that depends on the deployment, the parameter, and how many UUIDs its default had before.
+    pub(super) fn new_guid(&self) -> String {
+        let mut guids = self.progress.guids.borrow_mut();
+        guids.1 += 1;
+        crate::functions::uuid(&format!("{}/{}/{}", self.names.facts.seed, guids.0, guids.1))
+    }
+}
+
+/// The error with the thing that it makes invalid before its message.
+pub(super) fn explained(mut error: Error, what: &str) -> Error {
+    error.message = format!("{what}: {}", error.message);
+    error
+}
+
+impl Context for Session<'_> {
+    fn parameter(&self, name: &str) -> Result<Evaluated, Fault> {
+        if let Some(known) = self.names.known_parameter(name) {
+            return Ok(known);
+        }
+        let Some(declared) = self.names.parameter(name) else {
+            return Err(
+                Fault::new(format!("The template parameter '{name}' is not found")).complete()
+            );
+        };
+        let value = self.entered("parameter", name, || {
+            let value = self.evaluate_parameter(declared);
+            value.map_err(|error| error.within_key(&declared.name).within_key("parameters"))
+        })?;
+        self.names.remember_parameter(name, value.clone());
+        Ok(value)
+    }
+
+    fn variable(&self, name: &str) -> Result<Evaluated, Fault> {
+        if self.environment.place == Place::ParameterDefault {
+            let message = "The template function 'variables' is not expected at this location";
+            return Err(Fault::of(Kind::Template, message).complete());
+        }
+        if let Some(known) = self.names.known_variable(name) {
+            return Ok(known);
+        }
+        let value = self.entered("variable", name, || self.evaluate_variable(name))?;
+        self.names.remember_variable(name, value.clone());
+        Ok(value)
+    }
+
+    fn function(&self, name: &str) -> Option<Arc<UserFunction>> {
+        self.names.template.function(name).cloned()
+    }
+
+    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Evaluated, Fault>> {
+        super::calls::call(self, &fold_name(name), name, arguments)
+    }
+
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
