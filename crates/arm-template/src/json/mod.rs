@@ -7,5 +7,3 @@ mod text;
 
 pub use node::{Content, Member, Members, Node};
 pub use text::Text;
-
-pub(crate) use crate::notation::{Quote, write};

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     error::{Error, Kind},
     limits::Limits,
-    notation::read_value,
+    notation::{Quote, read_value, write},
     position::Position,
     value::{Object, Value, tests::any_value},
 };

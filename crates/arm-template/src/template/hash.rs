@@ -3,7 +3,7 @@
 use super::read::Template;
 use crate::{
     functions,
-    json::{Quote, write},
+    notation::{Quote, write},
 };
 
 /// A decimal number that two templates share if they differ in comments and white space only. Azure's number for the

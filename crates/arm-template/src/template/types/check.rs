@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Base, Bounds, Definitions, Discriminator, Rest, Type};
 use crate::{
     error::{Fault, Kind},
-    json::{Quote, write},
+    notation::{Quote, write},
     value::{Array, Object, Value, same_name},
 };
 
