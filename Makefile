@@ -35,6 +35,10 @@ test-floods: setup ## ten minutes of a guest that writes without end, in the ser
 test-ram: setup ## 200 times: seal a busy guest, kill it, load its RAM and compare (about half an hour)
 	@scripts/test.sh --ram
 
+.PHONY: fuzz-template
+fuzz-template: ## random templates, expressions and arguments for ten minutes, or for SECONDS=N
+	@scripts/fuzz-template.sh $(or $(SECONDS),600)
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench
