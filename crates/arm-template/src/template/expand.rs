@@ -38,6 +38,22 @@ struct Parent<'p> {
     scope: &'p str,
 }
 
+/// What tells a resource from others.
+struct Identity {
+    id: Arc<str>,
+    name: Arc<str>,
+    scope: Arc<str>,
+}
+
+impl Identity {
+    /// The name as the template has it, and no id.
+    fn unknown(declaration: &Declaration) -> Self {
+        let name = declaration.node.get("name").and_then(Node::as_text);
+        let name = name.map_or_else(|| "".into(), |name| name.raw().clone());
+        Self { id: "".into(), name, scope: "".into() }
+    }
+}
+
 impl<'a> Expansion<'a> {
     pub(super) fn new(session: &'a Session<'a>, facts: &'a Facts) -> Self {
         let (resources, undetermined, loops) = Default::default();
@@ -171,28 +187,19 @@ impl<'a> Expansion<'a> {
     ) -> Result<Resource, Error> {
         let fail = |error| placed(declaration, None, error);
         let condition = self.condition(&declaration.node, iterations).map_err(fail)?;
-        let own_name = self.name(&declaration.node, iterations).map_err(fail)?;
-        let name: Arc<str> = match parent {
-            Some(parent) => format!("{}/{own_name}", parent.name).into(),
-            None => own_name,
+        let identity = match self.identity(declaration, parent, iterations) {
+            Ok(identity) => identity,
+            // The names of a resource that is not deployed may make sense only with its condition.
+            Err(_) if !condition => Identity::unknown(declaration),
+            Err(error) => return Err(error),
         };
-        let fail = |error| placed(declaration, Some(&name), error);
-        let scope = self.scope(declaration, parent, iterations).map_err(fail)?;
-        let id = id::of_resource(&scope, &declaration.resource_type, &name).map_err(|rule| {
-            let place = declaration.node.position;
-            let message = format!(
-                "The template resource '{name}' for type '{}' at {place} {rule}",
-                declaration.resource_type
-            );
-            reading::wrong(&declaration.node, message).within(&declaration.path)
-        })?;
         Ok(Resource {
             symbol: declaration.symbol.clone(),
-            id: id.into(),
+            id: identity.id,
             resource_type: declaration.resource_type.clone(),
             api_version: declaration.api_version.clone(),
-            name: name.clone(),
-            scope: scope.into(),
+            name: identity.name,
+            scope: identity.scope,
             condition,
             existing: declaration.existing,
             copy,
@@ -203,6 +210,30 @@ impl<'a> Expansion<'a> {
             path: declaration.path.clone(),
             source: Source { node: declaration.node.clone(), iterations: iterations.to_vec() },
         })
+    }
+
+    fn identity(
+        &self,
+        declaration: &Declaration,
+        parent: Option<Parent<'_>>,
+        iterations: &[Iteration],
+    ) -> Result<Identity, Error> {
+        let own_name = self.name(&declaration.node, iterations);
+        let own_name = own_name.map_err(|error| placed(declaration, None, error))?;
+        let name: Arc<str> = match parent {
+            Some(parent) => format!("{}/{own_name}", parent.name).into(),
+            None => own_name,
+        };
+        let scope = self.scope(declaration, parent, iterations);
+        let scope = scope.map_err(|error| placed(declaration, Some(&name), error))?;
+        let id = id::of_resource(&scope, &declaration.resource_type, &name).map_err(|rule| {
+            let (place, resource_type) = (declaration.node.position, &declaration.resource_type);
+            let message = format!(
+                "The template resource '{name}' for type '{resource_type}' at {place} {rule}"
+            );
+            reading::wrong(&declaration.node, message).within(&declaration.path)
+        })?;
+        Ok(Identity { id: id.into(), name, scope: scope.into() })
     }
 
     fn condition(&self, node: &Node, iterations: &[Iteration]) -> Result<bool, Error> {
@@ -238,7 +269,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// The value of a member that may be absent or null.
+    /// The value of a member that may be absent, null or empty.
     fn optional(
         &self,
         node: &Node,
@@ -250,7 +281,7 @@ impl<'a> Expansion<'a> {
             self.session.node(node, iterations).map_err(|error| error.within_key(key))?.value;
         match value {
             Value::Null => Ok(None),
-            Value::String(text) => Ok(Some(text)),
+            Value::String(text) => Ok(Some(text).filter(|text| !text.is_empty())),
             other => Err(reading::wrong_type(node, key, other.type_name()).within_key(key)),
         }
     }

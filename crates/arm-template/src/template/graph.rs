@@ -34,7 +34,9 @@ impl Graph {
             graph.loops.insert(fold_name(name).into_owned(), true);
         }
         for (at, resource) in resources.iter().enumerate() {
-            add(&mut graph.by_id, &resource.id, at);
+            for id in id::spellings(resource) {
+                add(&mut graph.by_id, &id, at);
+            }
             add(&mut graph.by_name, &resource.name, at);
             add(&mut graph.by_name, &format!("{}/{}", resource.resource_type, resource.name), at);
             if let Some(symbol) = &resource.symbol {

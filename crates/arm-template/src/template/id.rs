@@ -1,6 +1,6 @@
 //! Resource ids.
 
-use super::Scope;
+use super::{Scope, resource::Resource};
 use crate::value::same_name;
 
 /// The id of a resource in a scope (an id without a slash at its end), by its full type and name.
@@ -42,6 +42,19 @@ fn of_container(scope: &str, resource_type: &str, name: &str) -> Option<String> 
     }
     let is_group = same_name(resource_type, "Microsoft.Management/managementGroups");
     is_group.then(|| format!("/providers/Microsoft.Management/managementGroups/{name}"))
+}
+
+/// The ids under which a template may speak of a resource: its own, and for a resource that is a scope itself also that
+/// of `resourceId`, which treats it as any other.
+pub(super) fn spellings(resource: &Resource) -> Vec<String> {
+    if resource.id.is_empty() {
+        return Vec::new();
+    }
+    let own = resource.id.to_string();
+    let plain =
+        format!("{}/providers/{}/{}", resource.scope, resource.resource_type, resource.name);
+    let is_container = !resource.name.contains('/') && plain != own;
+    if is_container { vec![own, plain] } else { vec![own] }
 }
 
 /// The id of `Namespace/type/name/type/name` in a scope.

@@ -9,7 +9,7 @@ use crate::{evaluate::Iteration, json::Node, position::Position};
 pub struct Resource {
     /// The symbolic name, without an index; absent in classic templates.
     pub symbol: Option<Arc<str>>,
-    /// The resource's id.
+    /// The resource's id; empty if it is not deployed and its name makes sense only with its condition.
     pub id: Arc<str>,
     /// The full type, such as `Microsoft.Compute/galleries/images`, as the template spells it.
     pub resource_type: Arc<str>,
