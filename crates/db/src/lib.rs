@@ -7,6 +7,7 @@
 //! connect  settings of a connection     writer, reader  connections, replaced when they fail
 //! row      values ↔ columns             migrate         the tables (`migrations/`)
 //! write    one commit                   queries         frequent queries, each with an index
+//! deployments  deployments of templates and their operations
 //! lease    the one service that writes  fence           the lease check of each commit
 //! installation  the data folder that the database belongs to
 //! ```
@@ -16,6 +17,7 @@
 #![warn(missing_docs)]
 
 mod connect;
+mod deployments;
 mod dump;
 mod error;
 mod fence;
@@ -28,6 +30,7 @@ mod open;
 mod raw_sql;
 mod reader;
 mod row;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod tombstone;
@@ -45,8 +48,9 @@ pub use installation::{Inspection, Installation, inspect};
 pub use lease::{Holder, Lease};
 pub use migrate::SCHEMA;
 pub use model::{
-    ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
-    ResourceKey, Run, RunState, Select, Tombstone, TombstoneKind, Write,
+    ActiveRun, CLAIM, Cause, Client, Deployment, DeploymentOperation, EndedRun, Operation,
+    OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select, Tombstone, TombstoneKind,
+    Write,
 };
 pub use raw_sql::execute_raw;
 

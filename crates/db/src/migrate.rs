@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_what_is_looked_for.sql"),
     include_str!("../migrations/0006_leases.sql"),
     include_str!("../migrations/0007_health_and_claims.sql"),
+    include_str!("../migrations/0008_deployments.sql"),
 ];
 
 /// The schema version of this release.

@@ -297,6 +297,49 @@ pub struct Client {
     pub revoked: Option<Timestamp>,
 }
 
+/// A deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// The canonical id.
+    pub id: String,
+    /// The key of the group or subscription that it is in.
+    pub scope: ResourceKey,
+    /// The name, in the spelling of the request.
+    pub name: String,
+    /// 0 before the first write; each write increments it.
+    pub revision: i64,
+    /// When it was accepted.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// The body of responses without `id`, `name` and `type`.
+    pub body: Value,
+    /// Internal data that is never part of a response.
+    pub hidden: Value,
+}
+
+impl Deployment {
+    /// The key of its id.
+    pub fn key(&self) -> ResourceKey {
+        ResourceKey::of(&self.id)
+    }
+}
+
+/// Something that a deployment did: a resource that it wrote, read or deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentOperation {
+    /// The key of the deployment.
+    pub deployment: ResourceKey,
+    /// Unique within the deployment.
+    pub id: String,
+    /// Its place among the others.
+    pub number: i64,
+    /// The `properties` of responses.
+    pub body: Value,
+    /// Internal data that is never part of a response.
+    pub hidden: Value,
+}
+
 /// The kind of a deleted thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
@@ -335,7 +378,7 @@ pub enum Write {
     Replace(Resource),
     /// Removes; `Stale` unless it has that revision.
     Remove(ResourceKey, i64),
-    /// Removes all descendants of a resource or group, but not the resource itself.
+    /// Removes all descendants of a resource or group, including deployments, but not the resource itself.
     RemoveBelow(ResourceKey),
     /// Adds or replaces by id.
     Operation(Operation),
@@ -349,6 +392,16 @@ pub enum Write {
     RunInput(String, Value),
     /// Adds or replaces by client id.
     Client(Client),
+    /// Adds a deployment with the client's request; `Stale` if there is one of that id.
+    InsertDeployment(Deployment, String),
+    /// Replaces all but scope, name, start and request; `Stale` unless the stored revision matches.
+    ReplaceDeployment(Deployment),
+    /// Removes a deployment and its operations; `Stale` unless it has that revision.
+    RemoveDeployment(ResourceKey, i64),
+    /// Changes nothing; `Stale` unless the deployment has that revision.
+    CheckDeployment(ResourceKey, i64),
+    /// Adds or replaces by deployment and id.
+    DeploymentOperation(DeploymentOperation),
     /// Requests the removal of files that have no row. `Remove` and `RemoveBelow` write the tombstones of the rows that
     /// they remove.
     Tombstone(TombstoneKind, String),

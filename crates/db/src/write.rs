@@ -8,10 +8,11 @@ use sqlx::{Any, any::AnyArguments, query::Query};
 use tokio::time::timeout;
 
 use super::{
-    Error, installation,
+    Error, deployments, installation,
     model::{CLAIM, Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
     row::{as_json, below, json, lower, name, nanoseconds, text},
+    statement::{one, stale},
     tombstone,
     writer::Tx,
 };
@@ -53,6 +54,17 @@ async fn apply(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
             Write::Replace(resource) => replace(tx, resource).await?,
             Write::Remove(key, revision) => remove(tx, key, *revision).await?,
             Write::RemoveBelow(key) => remove_below(tx, key).await?,
+            Write::InsertDeployment(deployment, request) => {
+                deployments::insert(tx, deployment, request).await?;
+            }
+            Write::ReplaceDeployment(deployment) => deployments::replace(tx, deployment).await?,
+            Write::RemoveDeployment(key, revision) => {
+                deployments::remove(tx, key, *revision).await?;
+            }
+            Write::CheckDeployment(key, revision) => deployments::check(tx, key, *revision).await?,
+            Write::DeploymentOperation(operation) => {
+                deployments::put_operation(tx, operation).await?;
+            }
             Write::Operation(operation) => put_operation(tx, operation).await?,
             Write::InsertRun(run) => insert_run(tx, run).await?,
             Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
@@ -79,26 +91,19 @@ fn lost_to_another(error: &sqlx::Error) -> bool {
 fn key(write: &Write) -> &str {
     match write {
         Write::Insert(resource) | Write::Replace(resource) => &resource.id,
-        Write::Remove(key, _) | Write::RemoveBelow(key) => key.as_str(),
+        Write::InsertDeployment(deployment, _) | Write::ReplaceDeployment(deployment) => {
+            &deployment.id
+        }
+        Write::Remove(key, _)
+        | Write::RemoveBelow(key)
+        | Write::RemoveDeployment(key, _)
+        | Write::CheckDeployment(key, _) => key.as_str(),
+        Write::DeploymentOperation(operation) => operation.deployment.as_str(),
         Write::Operation(operation) => &operation.id,
         Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
         Write::RunInput(id, _) => id,
         Write::Client(client) => &client.client_id,
         Write::Tombstone(_, name) => name,
-    }
-}
-
-fn stale(key: &str) -> Error {
-    Error::Stale { key: key.to_owned() }
-}
-
-/// Executes a statement that must change exactly one row.
-async fn one(tx: &mut Tx, query: Query<'_, Any, AnyArguments>, key: &str) -> Result<(), Error> {
-    match query.execute(&mut **tx).await {
-        Ok(done) if done.rows_affected() == 1 => Ok(()),
-        Ok(_) => Err(stale(key)),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(stale(key)),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -168,7 +173,7 @@ async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
         .bind(before)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    deployments::remove_below(tx, key).await
 }
 
 async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {

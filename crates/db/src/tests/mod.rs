@@ -1,6 +1,7 @@
 //! One suite for both databases.
 
 mod databases;
+mod deployments;
 mod failing;
 mod fault;
 mod leases;
@@ -69,6 +70,8 @@ cases![
     resources::keys_ignore_case,
     resources::failed_commit_changes_nothing,
     resources::abandoned_commit_is_completed,
+    deployments::deployment_is_inserted_replaced_and_removed,
+    deployments::deployments_of_a_scope_are_listed_and_removed_with_it,
     runs::ended_operations_are_removed_by_age,
     runs::run_write_with_stale_epoch_is_rejected,
     runs::template_has_at_most_one_active_run,
