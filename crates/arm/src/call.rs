@@ -51,6 +51,8 @@ pub struct Call {
     pub base_url: String,
     /// For logs and `x-ms-request-id`.
     pub request_id: String,
+    /// The id that the client gave to a group of its requests, if it is a GUID.
+    pub correlation_id: Option<String>,
     /// The value of `If-Match`; `!*` for `If-None-Match: *`.
     pub if_match: Option<String>,
     /// The client.

@@ -20,6 +20,8 @@ pub struct ApiError {
     pub target: Option<String>,
     /// Several errors of one request.
     pub details: Vec<ApiError>,
+    /// `additionalInfo`: objects `{type, info}` that tell a client more, such as the line of a mistake in a template.
+    pub additional_info: Vec<Value>,
     /// For the log only.
     pub internal: Option<String>,
     /// Another writer changed a row between the request's read and its commit, which wrote nothing. See
@@ -36,6 +38,7 @@ impl ApiError {
             message: message.into(),
             target: None,
             details: Vec::new(),
+            additional_info: Vec::new(),
             internal: None,
             is_overtaken: false,
         }
@@ -128,7 +131,7 @@ impl ApiError {
         self
     }
 
-    /// `{code, message, target, details}` without the envelope.
+    /// `{code, message, target, details, additionalInfo}` without the envelope.
     pub fn body(&self) -> Value {
         let mut body = json!({ "code": self.code, "message": self.message });
         if let Some(target) = &self.target {
@@ -136,6 +139,9 @@ impl ApiError {
         }
         if !self.details.is_empty() {
             body["details"] = self.details.iter().map(Self::body).collect();
+        }
+        if !self.additional_info.is_empty() {
+            body["additionalInfo"] = Value::Array(self.additional_info.clone());
         }
         body
     }

@@ -51,6 +51,12 @@ pub trait ResourceType<S: Service>: Send + Sync {
         None
     }
 
+    /// Checks a PUT by its content alone, before anything that it needs exists. Deployments of templates call it for all
+    /// resources before they write the first one.
+    async fn preflight(&self, _service: &S, _call: &Call) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// Creates or replaces a resource.
     async fn put(&self, _service: &S, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
         Err(self.read_only().map_or_else(

@@ -109,6 +109,7 @@ fn call(method: Method, path: &str, body: &str) -> Call {
         body: body.to_owned(),
         base_url: "https://localhost".to_owned(),
         request_id: String::new(),
+        correlation_id: None,
         if_match: None,
         caller: Caller { client_id: String::new(), object_id: String::new() },
     }

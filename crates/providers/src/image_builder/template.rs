@@ -34,6 +34,14 @@ impl ResourceType<App> for ImageTemplates {
         API_VERSIONS
     }
 
+    async fn preflight(&self, app: &App, call: &Call) -> Result<(), ApiError> {
+        check_name("image template", call.path.names().first().copied().unwrap_or_default())?;
+        let (_sent, template) = check::template(call)?;
+        let location = template.location.as_deref().unwrap_or_default();
+        region::check(app.context(), TEMPLATES, location)?;
+        schedules::check(&json!(template.tags))
+    }
+
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let name = call.path.names().first().copied().unwrap_or_default().to_owned();
         check_name("image template", &name)?;

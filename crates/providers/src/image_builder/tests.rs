@@ -218,6 +218,7 @@ fn call(method: Method, template: &str, version: &str, body: &str) -> Call {
         body: body.to_owned(),
         base_url: "https://localhost:8443".to_owned(),
         request_id: "r".to_owned(),
+        correlation_id: None,
         if_match: None,
         caller: Caller { client_id: "c".into(), object_id: "o".into() },
     }

@@ -109,13 +109,17 @@ fn too_late() -> ApiError {
     )
 }
 
+/// The id that the client gave to a group of its requests.
+pub(super) fn correlation(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get("x-ms-correlation-request-id")?.to_str().ok()?;
+    Uuid::try_parse(given).is_ok().then_some(given)
+}
+
 /// Adds the ids that identify a request in logs.
 fn echo(response: &mut Response, request: &HeaderMap, id: &str) {
     let given = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
     reply::set(response, "x-ms-request-id", id);
-    let correlation = given("x-ms-correlation-request-id")
-        .filter(|given| Uuid::try_parse(given).is_ok())
-        .unwrap_or(id);
+    let correlation = correlation(request).unwrap_or(id);
     reply::set(response, "x-ms-correlation-request-id", correlation);
     if given("x-ms-return-client-request-id").is_some_and(|v| v.eq_ignore_ascii_case("true"))
         && let Some(client) = given("x-ms-client-request-id").filter(|id| id.len() <= ECHOED_BYTES)

@@ -14,7 +14,10 @@ use service::{
     query,
 };
 
-use super::{Site, around::Trace, body, following as sent, reply, session::Session, streamed};
+use super::{
+    Site,
+    around::{self, Trace},
+    body, following as sent, reply, session::Session, streamed};
 use crate::routes;
 
 /// Makes clients fetch a newer token: az then repeats the call.
@@ -134,6 +137,7 @@ async fn call(
         body,
         base_url,
         request_id: trace.id,
+        correlation_id: around::correlation(&parts.headers).map(str::to_owned),
         if_match: if_match(&parts.headers),
         caller,
     };
