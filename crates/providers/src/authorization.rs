@@ -92,6 +92,11 @@ fn definition(app: &App, role: &Role) -> Value {
     })
 }
 
+/// The id (a GUID) of the built-in role of that name.
+pub fn role_named(name: &str) -> Option<&'static str> {
+    ROLES.iter().find(|role| role.name.eq_ignore_ascii_case(name)).map(|role| role.id)
+}
+
 fn unknown_role(id: &str) -> ApiError {
     let known: Vec<_> = ROLES.iter().map(|role| format!("{} ({})", role.id, role.name)).collect();
     ApiError::absent(

@@ -15,6 +15,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Resources", "resourceGroups", RESOURCES),
     ("Microsoft.Resources", "resources", RESOURCES),
     ("Microsoft.Resources", "tags", RESOURCES),
+    ("Microsoft.Resources", "deployments", RESOURCES),
     ("Microsoft.Authorization", "roleAssignments", ROLES),
     ("Microsoft.Authorization", "roleDefinitions", ROLES),
     ("Microsoft.Authorization", "locks", &["2020-05-01", "2016-09-01"]),
@@ -51,7 +52,40 @@ pub fn show(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> 
     }
 }
 
+/// Types beside the registered ones that a template may have.
+const DEPLOYABLE: &[&str] = &[
+    "Microsoft.Resources/resourceGroups",
+    "Microsoft.Resources/tags",
+    "Microsoft.Resources/deployments",
+    "Microsoft.Authorization/roleAssignments",
+];
+
+/// Whether a template may have resources of a type that is not registered.
+pub fn is_deployable(kind: &str) -> bool {
+    DEPLOYABLE.iter().any(|known| known.eq_ignore_ascii_case(kind))
+}
+
+/// Every type that a template may have.
+pub fn deployable() -> Vec<&'static str> {
+    let registered = REGISTRY.types().iter().filter(|kind| kind.read_only().is_none());
+    let mut all: Vec<_> = registered.map(|kind| kind.name()).chain(DEPLOYABLE.to_vec()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// The namespace as `GET …/providers/{namespace}` describes it.
+pub fn described(app: &App, namespace: &str) -> Option<Value> {
+    let name = REGISTRY.namespaces().find(|known| known.eq_ignore_ascii_case(namespace))?;
+    Some(body_in(app, "", name))
+}
+
 fn body(app: &App, call: &Call, namespace: &str) -> Value {
+    let scope = call.path.scope.subscription();
+    let scope = scope.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
+    body_in(app, &scope, namespace)
+}
+
+fn body_in(app: &App, scope: &str, namespace: &str) -> Value {
     let locations = region::all_displayed(app.context());
     let entry = |kind: &str, versions: &[&str], capabilities: &str| {
         json!({
@@ -73,8 +107,6 @@ fn body(app: &App, call: &Call, namespace: &str) -> Value {
             types.push(entry(name, versions, "None"));
         }
     }
-    let scope = call.path.scope.subscription();
-    let scope = scope.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
     json!({
         "id": format!("{scope}/providers/{namespace}"),
         "namespace": namespace,

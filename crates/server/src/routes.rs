@@ -4,7 +4,7 @@ use arm::{
     ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, retry_overtaken,
     version,
 };
-use http::StatusCode;
+use deployments::Manager;
 use providers::{
     REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
     storage, subscription, tags,
@@ -33,6 +33,11 @@ async fn attempt(app: &App, call: &Call) -> Result<Reply, ApiError> {
     }
 }
 
+/// What deployments need: their resources go through these routes, too.
+pub(crate) fn manager(app: &App) -> Manager {
+    Manager::new(app.clone(), |app, call| Box::pin(async move { handle(&app, call).await }))
+}
+
 /// Extension resources of any scope; `None` for other paths.
 async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Reply, ApiError>> {
     Some(match at.kind.as_str() {
@@ -45,18 +50,10 @@ async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Repl
             _ => Err(ApiError::bad_request("NotSupported", "Locks are not supported yet.")),
         },
         "microsoft.resources/tags" => tags::handle(app, call, at).await,
-        "microsoft.resources/deployments" => match call.method {
-            Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
-            Method::Get => Err(ApiError::absent(
-                "DeploymentNotFound",
-                format!("Deployment '{}' could not be found.", at.rest[1]),
-            )),
-            Method::Head => Ok(Reply::empty(StatusCode::NOT_FOUND)),
-            _ => Err(ApiError::bad_request(
-                "DeploymentsNotSupported",
-                "Deployments of ARM templates are not supported yet. Create resources one by one, for example with az image builder create --image-template.",
-            )),
-        },
+        "microsoft.resources/deployments" => deployments::handle(&manager(app), call, at).await,
+        "microsoft.resources/calculatetemplatehash" if at.rest.len() == 1 => {
+            deployments::template_hash(call)
+        }
         _ => return None,
     })
 }
@@ -92,7 +89,12 @@ async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
             call.only(&[Get, Head, Put, Patch, Delete])?;
             resource_group::handle(app, call, name).await
         }
-        (Scope::Group(..), ["deployments", _, "operations"]) => Err(nothing(call)),
+        (Scope::Group(..), ["deployments", _, "operations"]) => {
+            deployments::operations(&manager(app), call, &call.path.rest[1], None).await
+        }
+        (Scope::Group(..), ["deployments", _, "operations", id]) => {
+            deployments::operations(&manager(app), call, &call.path.rest[1], Some(id)).await
+        }
         _ => Err(nothing(call)),
     }
 }

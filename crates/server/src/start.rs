@@ -44,6 +44,7 @@ use crate::{
     limits,
     listener::{self, GRACE},
     renewal::Renewal,
+    routes,
     tls::{Given, Names, Tls},
 };
 
@@ -259,6 +260,7 @@ async fn resume_all(app: &App) -> Result<(), db::Error> {
         tasks::spawn(app, "resume", async move {
             match row.kind.as_str() {
                 resource_group::DELETE => resource_group::resume(own, row).await,
+                deployments::KIND => deployments::resume(routes::manager(&own), row).await,
                 image_builder::RUN => {}
                 _ => {
                     let kind = row.kind.clone();

@@ -1,6 +1,7 @@
 //! Calls through [`handle`](super::handle), each test with its own SQLite file.
 
 mod compute;
+mod deployments;
 mod groups;
 mod other_types;
 mod overtaken;
@@ -95,6 +96,7 @@ impl Server {
             body: body.to_owned(),
             base_url: "https://localhost:8443".to_owned(),
             request_id: "r".to_owned(),
+            correlation_id: None,
             if_match: if_match.map(str::to_owned),
             caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
         }

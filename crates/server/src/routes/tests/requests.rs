@@ -143,7 +143,7 @@ async fn unsupported_request_is_rejected() {
             Method::Post,
             "resourceGroups/rg/providers/Microsoft.Resources/deployments/d/validate",
             400,
-            "DeploymentsNotSupported",
+            "InvalidRequestContent",
         ),
         (
             Method::Put,

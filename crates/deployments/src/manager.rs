@@ -1,0 +1,169 @@
+//! The way of a deployment's own requests: as calls of its client through the routes of the service.
+//!
+//! So a resource of a template gets the same checks, quotas and operations as one that the client puts itself.
+
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
+
+use arm::{ApiError, Call, Caller, Method, Path, Reply};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use service::{App, tasks};
+
+/// Handles a call of the resource manager: the routes of the service.
+pub type Routes = fn(App, Call) -> Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
+
+/// The service, and the routes to its resources. Cheap to clone.
+#[derive(Clone)]
+pub struct Manager {
+    pub(crate) app: App,
+    routes: Routes,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").finish_non_exhaustive()
+    }
+}
+
+impl Manager {
+    /// A deployment's requests go through these routes.
+    pub fn new(app: App, routes: Routes) -> Self {
+        Self { app, routes }
+    }
+
+    /// Requests in the name of a client.
+    pub(crate) fn requests(&self, client: Client) -> Requests {
+        Requests { manager: self.clone(), client }
+    }
+}
+
+/// The client of a deployment, as far as its requests show it. Kept with the deployment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Client {
+    pub(crate) client_id: String,
+    pub(crate) object_id: String,
+    pub(crate) base_url: String,
+    /// Shown as the request's id in logs and as `correlationId`.
+    pub(crate) correlation_id: String,
+}
+
+impl Client {
+    pub(crate) fn of(call: &Call) -> Self {
+        Self {
+            client_id: call.caller.client_id.clone(),
+            object_id: call.caller.object_id.clone(),
+            base_url: call.base_url.clone(),
+            correlation_id: correlation(call),
+        }
+    }
+}
+
+/// The id that a client gave its request, which the HTTP layer also puts into the response, or the request's own.
+fn correlation(call: &Call) -> String {
+    call.correlation_id.clone().unwrap_or_else(|| call.request_id.clone())
+}
+
+/// Sends requests in the name of a client.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests {
+    manager: Manager,
+    pub(crate) client: Client,
+}
+
+impl Requests {
+    pub(crate) fn app(&self) -> &App {
+        &self.manager.app
+    }
+
+    pub(crate) fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    pub(crate) async fn put(
+        &self,
+        id: &str,
+        api_version: &str,
+        body: &Value,
+    ) -> Result<Reply, ApiError> {
+        self.send(Method::Put, id, api_version, body.to_string()).await
+    }
+
+    pub(crate) async fn post(
+        &self,
+        id: &str,
+        api_version: &str,
+        body: String,
+    ) -> Result<Value, ApiError> {
+        let reply = self.send(Method::Post, id, api_version, body).await?;
+        Ok(reply.body.unwrap_or_default())
+    }
+
+    pub(crate) async fn delete(&self, id: &str, api_version: &str) -> Result<Reply, ApiError> {
+        self.send(Method::Delete, id, api_version, String::new()).await
+    }
+
+    pub(crate) async fn get(&self, id: &str, api_version: &str) -> Result<Value, ApiError> {
+        let reply = self.send(Method::Get, id, api_version, String::new()).await?;
+        Ok(reply.body.unwrap_or_default())
+    }
+
+    /// A resource, if it exists.
+    pub(crate) async fn find(&self, id: &str, version: &str) -> Result<Option<Value>, ApiError> {
+        match self.get(id, version).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The state of a long-running operation, by the URL of a response.
+    pub(crate) async fn status(&self, url: &str) -> Result<Value, ApiError> {
+        let path = url.strip_prefix(&self.client.base_url).unwrap_or(url);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+        self.get(path, version.unwrap_or("2025-04-01")).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        id: &str,
+        api_version: &str,
+        body: String,
+    ) -> Result<Reply, ApiError> {
+        let call = self.call(method, id, api_version, body);
+        let answer = (self.manager.routes)(self.manager.app.clone(), call);
+        if matches!(method, Method::Get) {
+            return answer.await;
+        }
+        // A write that has begun ends also when the deployment's task stops.
+        tasks::to_the_end(&self.manager.app, answer).await
+    }
+
+    /// The request that would write a resource.
+    pub(crate) fn put_call(&self, id: &str, api_version: &str, body: &Value) -> Call {
+        self.call(Method::Put, id, api_version, body.to_string())
+    }
+
+    fn call(&self, method: Method, id: &str, api_version: &str, body: String) -> Call {
+        let api_version = api_version.to_lowercase();
+        Call {
+            method,
+            // An id is not percent-encoded.
+            path: Path::parse(&id.replace('%', "%25")),
+            query: BTreeMap::from([("api-version".to_owned(), api_version.clone())]),
+            api_version,
+            body,
+            base_url: self.client.base_url.clone(),
+            request_id: self.client.correlation_id.clone(),
+            correlation_id: Some(self.client.correlation_id.clone()),
+            if_match: None,
+            caller: Caller {
+                client_id: self.client.client_id.clone(),
+                object_id: self.client.object_id.clone(),
+            },
+        }
+    }
+}

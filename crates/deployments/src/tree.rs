@@ -1,0 +1,150 @@
+//! A deployment with all nested ones, evaluated as far as that is possible before anything is made.
+//!
+//! Evaluation is synchronous. What it would have to ask is recorded, found out afterwards, and the evaluation repeated.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+use arm::ApiError;
+use arm_template::{
+    Answer, Answers, Facts, Fault, Limits, Link, LinkTarget, Linked, Nested, Parameters, Plan,
+    Question, Rendered, Runtime, Surroundings, Template, Value,
+};
+use db::Resource;
+use serde_json::json;
+
+use crate::{ask, errors, facts, links::Links, manager::Requests};
+
+/// How often the tree is evaluated again because more is to be found out.
+const ROUNDS: usize = 50;
+
+/// Evaluates a plan that was made for a preview.
+///
+/// # Errors
+/// `InvalidTemplate`; the errors of links.
+pub(crate) async fn render(requests: &Requests, plan: &Plan) -> Result<Rendered, ApiError> {
+    let mut known = Known::default();
+    for _ in 0..ROUNDS {
+        let rendered = plan.render(&known);
+        if !known.learn(requests).await? {
+            return rendered.map_err(|error| errors::template(&error));
+        }
+    }
+    Err(ApiError::internal("a template asks again and again"))
+}
+
+/// What was found out, and what an evaluation asked in vain.
+#[derive(Default)]
+struct Known {
+    answers: Answers,
+    /// By id in lower case; `None` for a group that does not exist.
+    groups: HashMap<String, Option<Resource>>,
+    open_groups: RefCell<BTreeMap<String, String>>,
+    linked: HashMap<String, Linked>,
+    open_links: RefCell<BTreeMap<String, (Option<serde_json::Value>, Option<serde_json::Value>)>>,
+}
+
+impl Surroundings for Known {
+    fn ask(&self, question: &Question) -> Result<Answer, Fault> {
+        self.answers.ask(question)
+    }
+
+    fn facts(&self, facts: Facts) -> Facts {
+        if facts.scope.resource_group().is_none() {
+            return facts;
+        }
+        let id = facts.scope.to_string();
+        match self.groups.get(&id.to_lowercase()) {
+            Some(Some(group)) => facts::in_group(facts, group),
+            Some(None) => facts,
+            None => {
+                self.open_groups.borrow_mut().insert(id.to_lowercase(), id);
+                facts
+            }
+        }
+    }
+
+    fn linked(&self, nested: &Nested) -> Result<Option<Linked>, arm_template::Error> {
+        let links = [&nested.template_link, &nested.parameters_link];
+        // Relative paths need the link of the template around it, which only the deployment itself knows.
+        let is_absolute = |link: &Link| !matches!(link.target, LinkTarget::RelativePath(_));
+        if !links.into_iter().flatten().all(is_absolute) {
+            return Ok(None);
+        }
+        let key = format!("{links:?}");
+        if let Some(linked) = self.linked.get(&key) {
+            return Ok(Some(linked.clone()));
+        }
+        let [template, parameters] = links.map(|link| link.as_ref().map(link_value));
+        self.open_links.borrow_mut().insert(key, (template, parameters));
+        Ok(None)
+    }
+}
+
+impl Known {
+    /// Finds out what was asked. Returns whether there is anything new.
+    async fn learn(&mut self, requests: &Requests) -> Result<bool, ApiError> {
+        let mut is_new = false;
+        for question in self.answers.open_questions() {
+            let answer = match ask::answer(requests, &question).await? {
+                Ok(Answer::Known(value)) => Answer::Known(value),
+                // Something beside this template may make it before its turn.
+                Ok(_) | Err(_) => Answer::Pending,
+            };
+            self.answers.insert(&question, Ok(answer));
+            is_new = true;
+        }
+        for (key, id) in std::mem::take(self.open_groups.get_mut()) {
+            let row = requests.app().store().resource(&db::ResourceKey::of(&id)).await?;
+            self.groups.insert(key, row);
+            is_new = true;
+        }
+        for (key, (template, parameters)) in std::mem::take(self.open_links.get_mut()) {
+            let mut links = Links::default();
+            if let Some(link) = template {
+                links.add_template(requests.app(), &link, None).await?;
+            }
+            if let Some(link) = parameters {
+                links.add_parameters(requests.app(), &link, None).await?;
+            }
+            self.linked.insert(key, linked(&links)?);
+            is_new = true;
+        }
+        Ok(is_new)
+    }
+}
+
+/// The texts of links, read.
+///
+/// # Errors
+/// `InvalidTemplate`
+pub(crate) fn linked(links: &Links) -> Result<Linked, ApiError> {
+    let limits = Limits::default();
+    let wrong = |error: arm_template::Error| errors::template(&error);
+    let template = links.template.as_deref().map(|text| Template::parse(text, &limits));
+    let parameters = links.parameters.as_deref().map(|text| Parameters::parse(text, &limits));
+    Ok(Linked {
+        template: template.transpose().map_err(wrong)?,
+        parameters: parameters.transpose().map_err(wrong)?,
+    })
+}
+
+/// A link as a request would have it.
+pub(crate) fn link_value(link: &Link) -> serde_json::Value {
+    let mut value = match &link.target {
+        LinkTarget::Uri(uri) => json!({ "uri": &**uri }),
+        LinkTarget::Id(id) => json!({ "id": &**id }),
+        LinkTarget::RelativePath(path) => json!({ "relativePath": &**path }),
+    };
+    if let Some(query) = &link.query {
+        value["queryString"] = json!(&**query);
+    }
+    value
+}
+
+/// A preview's body as JSON.
+pub(crate) fn json_of(value: &Value) -> serde_json::Value {
+    serde_json::Value::from(value)
+}
