@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import deployment_files
 import templates
 
 AZ = os.environ["AZ"]
@@ -386,3 +387,92 @@ def test_deleting_a_group_deletes_its_resources(world, group):
     az("group", "delete", "-n", group, "--yes")
     assert az("group", "exists", "-n", group) is False
     assert az("resource", "list", "--query", f"[?resourceGroup=='{group}']") == []
+
+
+def test_template_file_is_deployed_as_it_is(world, group):
+    az, _, folder = world
+    file = deployment_files.write(folder, "commented", deployment_files.COMMENTED)
+    where = ["-g", group, "-n", "commented"]
+    given = ["--template-file", file, "--parameters", "name=made", "count=2"]
+    valid = az("deployment", "group", "validate", *where, *given)
+    assert valid["properties"]["provisioningState"] == "Succeeded"
+    preview = az("deployment", "group", "what-if", *where, *given, "--no-pretty-print")
+    changes = {c["resourceId"].rsplit("/")[-1]: c["changeType"] for c in preview["changes"]}
+    assert changes["made-0"] == changes["made-1"] == "Create" and changes["builder"] == "Ignore"
+    made = az("deployment", "group", "create", *where, *given)
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    first = az("identity", "show", "-g", group, "-n", "made-0")
+    assert made["properties"]["outputs"]["first"] == {"type": "String", "value": first["principalId"]}
+    assert made["properties"]["parameters"]["count"] == {"type": "Int", "value": 2}
+    again = az("deployment", "group", "what-if", *where, *given, "--no-pretty-print")
+    assert {c["changeType"] for c in again["changes"]} == {"NoChange", "Ignore"}
+    assert "no change" in az("deployment", "group", "what-if", *where, *given, parse=False)
+    assert az("deployment", "group", "show", *where)["id"] == made["id"]
+    assert "commented" in [d["name"] for d in az("deployment", "group", "list", "-g", group)]
+    operations = az("deployment", "operation", "group", "list", "-g", group, "-n", "commented")
+    assert sorted(o["properties"]["provisioningOperation"] for o in operations) == [
+        "Create", "Create", "EvaluateDeploymentOutput"]
+    exported = az("deployment", "group", "export", *where)
+    assert exported["outputs"]["first"]["type"] == "string"
+    az("deployment", "group", "wait", *where, "--exists", parse=False)
+    az("deployment", "group", "delete", *where, parse=False)
+    assert "DeploymentNotFound" in az("deployment", "group", "show", *where, code=3)
+    for name in ("made-0", "made-1"):
+        az("identity", "delete", "-g", group, "-n", name, parse=False)
+
+
+def test_image_template_is_deployed_with_its_identity_and_role(world, group):
+    az, service, folder = world
+    file = deployment_files.write(folder, "image", deployment_files.image_template(service, group, "by-file"))
+    az("deployment", "group", "create", "-g", group, "--template-file", file)
+    assert az("image", "builder", "show", "-g", group, "-n", "by-file")["provisioningState"] == "Succeeded"
+    preview = az("deployment", "group", "what-if", "-g", group, "--template-file", file, "--no-pretty-print")
+    own = [c for c in preview["changes"] if c["changeType"] != "Ignore"]
+    assert [c["changeType"] for c in own] == ["NoChange"] * 3, own
+    az("resource", "invoke-action", "-g", group, "-n", "by-file", "--action", "Run",
+       "--resource-type", "Microsoft.VirtualMachineImages/imageTemplates")
+    shown = az("image", "builder", "show", "-g", group, "-n", "by-file")
+    assert shown["lastRunStatus"]["runState"] == "Succeeded"
+    # An image template cannot be written twice, as in Azure.
+    said = az("deployment", "group", "create", "-g", group, "--template-file", file, code=1)
+    assert "DeploymentFailed" in said and "not supported" in said
+    az("image", "builder", "delete", "-g", group, "-n", "by-file", parse=False)
+
+
+def test_errors_of_deployments_are_printed_with_their_causes(world, group):
+    az, _, folder = world
+    file = deployment_files.write(folder, "orphan", deployment_files.orphan())
+    said = az("deployment", "group", "create", "-g", group, "--template-file", file, code=1)
+    assert "DeploymentFailed" in said and "ParentResourceNotFound" in said
+    file = deployment_files.write(folder, "wrong", deployment_files.template([], outputs={
+        "a": {"type": "string", "value": "[concat('a', parameters('none'))]"}}))
+    said = az("deployment", "group", "create", "-g", group, "--template-file", file, code=1)
+    assert "none" in said
+    file = deployment_files.write(folder, "unknown", deployment_files.template([
+        {"type": "Microsoft.Sql/servers", "apiVersion": "2021-11-01", "name": "s", "location": "westus2"}]))
+    said = az("deployment", "group", "validate", "-g", group, "--template-file", file, code=1)
+    assert "InvalidTemplateDeployment" in said and "Microsoft.Compute/galleries" in said
+
+
+def test_deployment_is_canceled(world, group):
+    az, service, folder = world
+    file = deployment_files.write(folder, "canceled", deployment_files.template([]))
+    az("deployment", "group", "create", "-g", group, "--template-file", file, "--no-wait", parse=False)
+    az("deployment", "group", "wait", "-g", group, "-n", "canceled", "--created", "--interval", "1", parse=False)
+    said = az("deployment", "group", "cancel", "-g", group, "-n", "canceled", code=1)
+    assert "DeploymentCannotBeCancelled" in said
+
+
+def test_subscription_deployment_makes_a_group(world):
+    az, _, folder = world
+    file = deployment_files.write(folder, "wide", deployment_files.subscription("Rg-Deployed"))
+    given = ["-l", "westus2", "-n", "wide", "--template-file", file]
+    assert az("deployment", "sub", "validate", *given)["properties"]["provisioningState"] == "Succeeded"
+    made = az("deployment", "sub", "create", *given)
+    assert made["location"] == "westus2" and made["properties"]["provisioningState"] == "Succeeded"
+    assert az("identity", "show", "-g", "Rg-Deployed", "-n", "inside")["location"] == "westus2"
+    assert az("deployment", "sub", "show", "-n", "wide")["id"] == made["id"]
+    assert [d["name"] for d in az("deployment", "sub", "list")] == ["wide"]
+    assert [d["name"] for d in az("deployment", "group", "list", "-g", "Rg-Deployed")] == ["inside"]
+    assert len(az("deployment", "operation", "sub", "list", "-n", "wide")) == 3
+    az("group", "delete", "-n", "Rg-Deployed", "--yes")

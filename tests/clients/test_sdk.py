@@ -8,8 +8,10 @@ from azure.identity import ClientSecretCredential
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.imagebuilder import ImageBuilderClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
+from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
+import deployment_files
 from service import WITHIN_S
 from templates import FOREVER, body, managed, shell
 
@@ -128,3 +130,34 @@ def test_bad_template_is_reported_with_code_and_field(service, client):
     assert error.value.status_code == 400
     assert error.value.error.code == "ValidationFailed"
     assert "source" in error.value.message
+
+
+def test_template_is_deployed_and_listed(service, client):
+    deployments = client(DeploymentsMgmtClient).deployments
+    template = deployment_files.template(
+        [{"type": deployment_files.IDENTITY, "apiVersion": "2023-01-31", "name": "[parameters('name')]",
+          "location": "[resourceGroup().location]"}],
+        parameters={"name": {"type": "string"}, "key": {"type": "securestring"}},
+        outputs={"id": {"type": "string", "value": "[reference(parameters('name'), '2023-01-31', 'Full').resourceId]"}},
+    )
+    properties = {"mode": "Incremental", "template": template,
+                  "parameters": {"name": {"value": "by-sdk"}, "key": {"value": "hidden"}}}
+    assert deployments.begin_validate(GROUP, "main", {"properties": properties}).result().error is None
+    made = deployments.begin_create_or_update(GROUP, "main", {"properties": properties}).result()
+    assert made.properties.provisioning_state == "Succeeded"
+    assert made.properties.outputs["id"]["value"].endswith("userAssignedIdentities/by-sdk")
+    assert "value" not in made.properties.parameters["key"]
+    preview = deployments.begin_what_if(GROUP, "main", {"properties": properties}).result()
+    kinds = {change.resource_id.rsplit("/")[-1]: change.change_type for change in preview.changes}
+    assert kinds["by-sdk"] == "NoChange"
+    assert deployments.check_existence(GROUP, "main") and not deployments.check_existence(GROUP, "none")
+    assert [one.name for one in deployments.list_by_resource_group(GROUP)] == ["main"]
+    assert deployments.export_template(GROUP, "main").template["contentVersion"] == "1.0.0.0"
+    failing = {"mode": "Incremental", "template": deployment_files.orphan()}
+    with pytest.raises(HttpResponseError) as failure:
+        deployments.begin_create_or_update(GROUP, "bad", {"properties": failing}).result()
+    assert failure.value.error.code == "DeploymentFailed"
+    assert failure.value.error.details[0].code == "ParentResourceNotFound"
+    deployments.begin_delete(GROUP, "main").result()
+    with pytest.raises(ResourceNotFoundError):
+        deployments.get(GROUP, "main")
