@@ -45,7 +45,7 @@ impl Evaluator<'_> {
                 let copies = self.copies_value(copy).map_err(|error| error.within_index(index));
                 match copies {
                     Ok((name, copies)) => object.insert(name, copies),
-                    Err(error) if self.keep.is_some() && error.kind == Kind::Pending => {
+                    Err(error) if self.keeps(&error) => {
                         object.insert(member.key.raw().clone(), member.value.to_value());
                     }
                     Err(error) => return Err(error),
@@ -103,7 +103,11 @@ impl Evaluator<'_> {
     /// Everything but an integer from 0 to the [limit](crate::Limits::copies).
     pub fn copy_count(&self, count: &Node) -> Result<usize, Error> {
         let limit = self.budget.limits().copies;
-        let value = self.node_value(count)?;
+        let value = match &count.content {
+            // The count must be known even if other expressions are kept.
+            Content::Text(text) => self.evaluated_text(text, count.position)?,
+            _ => self.node_value(count)?,
+        };
         let number = value.as_int().and_then(|number| usize::try_from(number).ok());
         match number {
             Some(number) if number <= limit => Ok(number),

@@ -49,7 +49,7 @@ pub struct Evaluator<'a> {
 }
 
 /// Tells from its result whether a string of a tree remains the expression that it is.
-pub(crate) type Keep<'a> = dyn Fn(&Result<Evaluated, Fault>) -> bool + 'a;
+pub(crate) type Keep<'a> = dyn Fn(&Result<Evaluated, Error>) -> bool + 'a;
 
 impl<'a> Evaluator<'a> {
     /// An evaluator without open copy loops.
@@ -110,20 +110,30 @@ impl<'a> Evaluator<'a> {
     }
 
     fn text_value(&self, text: &Text, position: Position) -> Result<Value, Error> {
+        let Some(keep) = self.keep.filter(|_| text.is_expression()) else {
+            return self.evaluated_text(text, position);
+        };
+        let result = self.watched(|| self.evaluated_text(text, position));
+        if keep(&result) {
+            return Ok(Value::String(text.raw().clone()));
+        }
+        self.noted(result?).map_err(|fault| fault.at(Some(position)))
+    }
+
+    /// The value of a string, even if expressions are kept.
+    fn evaluated_text(&self, text: &Text, position: Position) -> Result<Value, Error> {
         match text.expression(self.budget.limits()) {
             None => Ok(Value::String(text.literal().unwrap_or_else(|| text.raw().clone()))),
             Some(Ok(expression)) => {
-                let value = match self.keep {
-                    None => self.term(&expression.root),
-                    Some(keep) => match self.expression(expression) {
-                        result if keep(&result) => return Ok(Value::String(text.raw().clone())),
-                        result => result.and_then(|evaluated| self.noted(evaluated)),
-                    },
-                };
-                value.map_err(|fault| fault.at(Some(position)))
+                self.term(&expression.root).map_err(|fault| fault.at(Some(position)))
             }
             Some(Err(fault)) => Err(fault.clone().at(Some(position))),
         }
+    }
+
+    /// Whether a tree remains as it is because of this error.
+    fn keeps(&self, error: &Error) -> bool {
+        self.keep.is_some_and(|keep| keep(&Err(error.clone())))
     }
 
     pub(crate) fn term(&self, term: &Term) -> Result<Value, Fault> {

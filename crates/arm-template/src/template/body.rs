@@ -9,7 +9,7 @@ use super::{
     session::{Session, explained},
 };
 use crate::{
-    error::{Error, Fault, Kind},
+    error::{Error, Kind},
     evaluate::{Evaluated, Place},
     json::{Content, Members, Node},
     value::{Object, Value, same_name},
@@ -79,12 +79,12 @@ impl Plan {
 
 fn previewed(session: &Session<'_>, node: &Node, resource: &Resource) -> Result<Preview, Error> {
     let (pending, secure) = (Cell::new(false), Cell::new(false));
-    let keep = |result: &Result<Evaluated, Fault>| {
+    let keep = |result: &Result<Evaluated, Error>| {
         let partial = session.progress.partial.replace(false);
         match result {
             Ok(value) if value.secure => secure.set(true),
             Ok(_) => return false,
-            Err(fault) if is_pending(fault, partial) => pending.set(true),
+            Err(error) if is_pending(error, partial) => pending.set(true),
             Err(_) => return false,
         }
         true
@@ -93,9 +93,9 @@ fn previewed(session: &Session<'_>, node: &Node, resource: &Resource) -> Result<
     Ok(Preview { body, pending: pending.get(), secure: secure.get() })
 }
 
-/// Whether a fault may be gone when more is known.
-fn is_pending(fault: &Fault, partial: bool) -> bool {
-    fault.kind() == Kind::Pending || partial && fault.kind() == Kind::Evaluation
+/// Whether an error may be gone when more is known.
+fn is_pending(error: &Error, partial: bool) -> bool {
+    error.kind == Kind::Pending || partial && error.kind == Kind::Evaluation
 }
 
 /// The declaration without what is not evaluated here.

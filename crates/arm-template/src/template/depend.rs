@@ -53,10 +53,13 @@ fn explicit(
     let source = &resource.source;
     let mut found = BTreeSet::new();
     let Some(node) = reading::present(&source.node, "dependsOn") else { return Ok(found) };
-    let value = session
-        .node(node, &source.iterations)
-        .map_err(|error| error.within_key("dependsOn"))?
-        .value;
+    let value = match session.node(node, &source.iterations) {
+        Ok(value) => value.value,
+        Err(error) if session.names.facts.preview && error.kind == Kind::Pending => {
+            return Ok(found);
+        }
+        Err(error) => return Err(error.within_key("dependsOn")),
+    };
     let Value::Array(entries) = value else {
         return Err(reading::wrong_type(node, "dependsOn", "Array").within_key("dependsOn"));
     };

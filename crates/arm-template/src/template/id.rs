@@ -90,13 +90,28 @@ mod tests {
     const GROUP: &str = "/subscriptions/s/resourceGroups/g";
 
     #[test]
-    fn resource_of_group_has_its_names_between_the_types() {
-        let id = of_resource(GROUP, "N.C/galleries/images", "gal/one");
-        assert_eq!(
-            id.as_deref(),
-            Ok("/subscriptions/s/resourceGroups/g/providers/N.C/galleries/images/../images").map(
-                |_| "/subscriptions/s/resourceGroups/g/providers/N.C/galleries/gal/images/one"
-            )
-        );
+    fn id_is_split_at_its_last_provider() {
+        let extension = format!("{GROUP}/providers/N.C/t/a/Providers/N.D/u/b");
+        assert_eq!(split(&extension), (&*format!("{GROUP}/providers/N.C/t/a"), "N.D/u/b"));
+        assert_eq!(split(GROUP), ("/subscriptions/s", "resourceGroups/g"));
+    }
+
+    #[test]
+    fn relative_path_has_names_between_types() {
+        assert_eq!(relative(GROUP, "N.C/t/a"), Some(format!("{GROUP}/providers/N.C/t/a")));
+        for path in ["name", "N.C/t", "t/a/b", "N.C/t//u/b"] {
+            assert_eq!(relative(GROUP, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_parsed_from_their_ids() {
+        for id in
+            ["", "/subscriptions/s", GROUP, "/providers/Microsoft.Management/managementGroups/m"]
+        {
+            assert_eq!(Scope::parse(id).map(|scope| scope.to_string()).as_deref(), Some(id));
+        }
+        assert_eq!(Scope::parse("/"), Some(Scope::Tenant));
+        assert_eq!(Scope::parse(&format!("{GROUP}/providers/N.C/t/a")), None);
     }
 }

@@ -3,5 +3,6 @@
 mod functions;
 mod fuzz;
 mod properties;
+mod templates;
 mod vectors;
 mod world;

@@ -5,8 +5,6 @@
 
 mod check;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::HashMap,
