@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Kind},
     json::{Content, Member, Node},
     position::Position,
+    value::same_name,
 };
 
 /// A parameter.
@@ -266,10 +267,9 @@ fn refuse_foreign(node: &Node) -> Result<(), Error> {
         Err(Error::new(Kind::Unsupported, message, position).within_key(key))
     };
     for key in ["import", "extension"] {
-        if let Some(name) = present(node, key).and_then(Node::as_literal) {
-            if !name.eq_ignore_ascii_case("az") {
-                return refuse(key, format!("The extension '{name}' is not supported"));
-            }
+        let name = present(node, key).and_then(Node::as_literal);
+        if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case("az")) {
+            return refuse(key, format!("The extension '{name}' is not supported"));
         }
     }
     let method = present(node, "method").and_then(Node::as_literal);
@@ -278,5 +278,18 @@ fn refuse_foreign(node: &Node) -> Result<(), Error> {
             refuse("method", format!("The method '{method}' of a resource is not supported"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the expressions of a nested template see the names around it. Mistakes in it are reported when the
+/// deployment's turn comes.
+pub(super) fn has_outer_scope(properties: &Node, symbolic: bool) -> bool {
+    let options = reading::present(properties, "expressionEvaluationOptions");
+    let scope = options.and_then(|options| options.get("scope")?.as_literal());
+    let inline = reading::present(properties, "template").is_some();
+    match scope {
+        Some(scope) if same_name(&scope, "inner") => false,
+        Some(scope) if same_name(&scope, "outer") => inline,
+        _ => inline && !symbolic,
     }
 }

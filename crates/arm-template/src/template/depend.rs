@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    declarations::has_outer_scope,
     graph::Graph,
     reading,
     resource::{CopyPlace, Resource, Undetermined},
@@ -136,7 +137,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The template of a nested deployment with an inner scope speaks of its own resources.
     fn deployment(&mut self, properties: &Node) {
-        let outer = super::nested::is_outer(properties, self.session.names.template.is_symbolic());
+        let outer = has_outer_scope(properties, self.session.names.template.is_symbolic());
         let Content::Object(members) = &properties.content else { return self.node(properties) };
         for member in members {
             if outer || !same_name(member.key.raw(), "template") {

@@ -16,10 +16,10 @@ pub(super) fn of_resource(scope: &str, resource_type: &str, name: &str) -> Resul
     {
         return Err("has incorrect segment lengths. A nested resource type must have identical number of segments as its resource name. A root resource type must have segment length one greater than its resource name".to_owned());
     }
-    if let ([_], [name]) = (&types[..], &names[..]) {
-        if let Some(id) = of_container(scope, resource_type, name) {
-            return Ok(id);
-        }
+    if let [name] = names[..]
+        && let Some(id) = of_container(scope, resource_type, name)
+    {
+        return Ok(id);
     }
     let mut id = format!("{scope}/providers/{namespace}");
     for (part, name) in types.iter().zip(names) {

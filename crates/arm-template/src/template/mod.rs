@@ -9,8 +9,10 @@
 //!
 //! [`Plan::preview`] and [`Plan::render`] do the same without anything deployed.
 
+mod ad_hoc;
 mod body;
 mod calls;
+mod context;
 mod declarations;
 mod depend;
 mod expand;

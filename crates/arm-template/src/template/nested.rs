@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     body::unprocessed,
+    declarations::has_outer_scope,
     facts::Facts,
     given::{Given, Parameters, wrapped},
     id,
@@ -21,8 +22,6 @@ use crate::{
     json::{Content, Node},
     value::{Object, Value, same_name},
 };
-
-const DEPLOYMENTS: &str = "Microsoft.Resources/deployments";
 
 /// A deployment that is a resource of another one, with its parameters evaluated.
 #[derive(Debug, Clone)]
@@ -74,13 +73,6 @@ pub struct Linked {
     pub template: Option<Template>,
     /// The parameters of [`Nested::parameters_link`].
     pub parameters: Option<Parameters>,
-}
-
-impl Resource {
-    /// Whether the resource is a nested deployment.
-    pub fn is_deployment(&self) -> bool {
-        same_name(&self.resource_type, DEPLOYMENTS)
-    }
 }
 
 impl Plan {
@@ -175,18 +167,6 @@ impl Nested {
     }
 }
 
-/// Whether the expressions of a nested template see the names around it. Errors are reported by [`Plan::nested`].
-pub(super) fn is_outer(properties: &Node, symbolic: bool) -> bool {
-    let options = reading::present(properties, "expressionEvaluationOptions");
-    let scope = options.and_then(|options| options.get("scope")?.as_literal());
-    let inline = reading::present(properties, "template").is_some();
-    match scope {
-        Some(scope) if same_name(&scope, "inner") => false,
-        Some(scope) if same_name(&scope, "outer") => inline,
-        _ => inline && !symbolic,
-    }
-}
-
 struct Reader<'a> {
     session: &'a Session<'a>,
     resource: &'a Resource,
@@ -214,7 +194,7 @@ impl Reader<'_> {
             return Err(reading::wrong(properties, message));
         }
         let symbolic = self.session.names.template.is_symbolic();
-        let outer = is_outer(properties, symbolic);
+        let outer = has_outer_scope(properties, symbolic);
         Ok(Nested {
             name: self.resource.name.clone(),
             scope: self.scope()?,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{evaluate::Iteration, json::Node, position::Position};
+use crate::{evaluate::Iteration, json::Node, position::Position, value::same_name};
 
 /// A resource after the evaluation of everything that needs no deployed resource.
 #[derive(Debug, Clone)]
@@ -38,6 +38,13 @@ pub struct Resource {
     /// Its path in the template, such as `resources[0]`.
     pub path: Arc<str>,
     pub(super) source: Source,
+}
+
+impl Resource {
+    /// Whether the resource is a nested deployment.
+    pub fn is_deployment(&self) -> bool {
+        same_name(&self.resource_type, "Microsoft.Resources/deployments")
+    }
 }
 
 /// A place in a copy loop.

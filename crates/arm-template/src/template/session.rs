@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Fault, Kind},
-    evaluate::{Context, Environment, Evaluated, Evaluator, Iteration, Place, UserFunction},
+    evaluate::{Environment, Evaluated, Evaluator, Iteration, Place},
     json::Node,
     limits::Budget,
     value::{Value, fold_name, same_name},
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         Session::new(self.names, self.budget, self.progress, place, None)
     }
 
-    fn evaluate_parameter(&self, declared: &Parameter) -> Result<Evaluated, Error> {
+    pub(super) fn evaluate_parameter(&self, declared: &Parameter) -> Result<Evaluated, Error> {
         let name = &declared.name;
         let error = |kind, message| Err(Error::new(kind, message, Some(declared.position)));
         match self.names.given.get(name) {
@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn evaluate_variable(&self, name: &str) -> Result<Evaluated, Error> {
+    pub(super) fn evaluate_variable(&self, name: &str) -> Result<Evaluated, Error> {
         let session = self.at(Place::Variable);
         let variables = self.names.template.node().get("variables");
         let explain = |error: Error| {
@@ -165,10 +165,10 @@ impl<'a> Session<'a> {
                 &format!("The template variable '{name}' is not valid"),
             )
         };
-        if let Some(node) = variables.and_then(|variables| variables.get(name)) {
-            if !same_name(name, "copy") || node.as_array().is_none() {
-                return session.node(node, &[]).map_err(|error| explain(error.within_key(name)));
-            }
+        let is_loops = |node: &Node| same_name(name, "copy") && node.as_array().is_some();
+        let node = variables.and_then(|variables| variables.get(name));
+        if let Some(node) = node.filter(|node| !is_loops(node)) {
+            return session.node(node, &[]).map_err(|error| explain(error.within_key(name)));
         }
         let loops =
             variables.and_then(|variables| variables.get("copy")?.as_array()).unwrap_or_default();
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
     }
 
     /// Evaluates a name unless that is being done already.
-    fn entered(
+    pub(super) fn entered(
         &self,
         what: &str,
         name: &str,
@@ -217,48 +217,4 @@ impl<'a> Session<'a> {
 pub(super) fn explained(mut error: Error, what: &str) -> Error {
     error.message = format!("{what}: {}", error.message);
     error
-}
-
-impl Context for Session<'_> {
-    fn parameter(&self, name: &str) -> Result<Evaluated, Fault> {
-        if let Some(known) = self.names.known_parameter(name) {
-            return Ok(known);
-        }
-        let Some(declared) = self.names.parameter(name) else {
-            return Err(
-                Fault::new(format!("The template parameter '{name}' is not found")).complete()
-            );
-        };
-        let value = self.entered("parameter", name, || {
-            let value = self.evaluate_parameter(declared);
-            value.map_err(|error| error.within_key(&declared.name).within_key("parameters"))
-        })?;
-        self.names.remember_parameter(name, value.clone());
-        Ok(value)
-    }
-
-    fn variable(&self, name: &str) -> Result<Evaluated, Fault> {
-        if self.environment.place == Place::ParameterDefault {
-            let message = "The template function 'variables' is not expected at this location";
-            return Err(Fault::of(Kind::Template, message).complete());
-        }
-        if let Some(known) = self.names.known_variable(name) {
-            return Ok(known);
-        }
-        let value = self.entered("variable", name, || self.evaluate_variable(name))?;
-        self.names.remember_variable(name, value.clone());
-        Ok(value)
-    }
-
-    fn function(&self, name: &str) -> Option<Arc<UserFunction>> {
-        self.names.template.function(name).cloned()
-    }
-
-    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Evaluated, Fault>> {
-        super::calls::call(self, &fold_name(name), name, arguments)
-    }
-
-    fn environment(&self) -> &Environment {
-        &self.environment
-    }
 }

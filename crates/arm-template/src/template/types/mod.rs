@@ -30,10 +30,13 @@ pub(super) struct Type {
     lengths: Bounds,
     items: Option<Rest>,
     prefix_items: Vec<Arc<Type>>,
-    properties: Vec<(Arc<str>, Arc<Type>)>,
+    properties: NamedTypes,
     additional: Option<Rest>,
     discriminator: Option<Discriminator>,
 }
+
+/// Types by their names, in the order of the template.
+type NamedTypes = Vec<(Arc<str>, Arc<Type>)>;
 
 /// The kinds of values that a type names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,7 @@ enum Rest {
 #[derive(Debug, Clone)]
 struct Discriminator {
     property: Arc<str>,
-    mapping: Vec<(Arc<str>, Arc<Type>)>,
+    mapping: NamedTypes,
 }
 
 impl Base {

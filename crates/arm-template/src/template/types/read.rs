@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Base, Bounds, Discriminator, Rest, Type};
+use super::{Base, Bounds, Discriminator, NamedTypes, Rest, Type};
 use crate::{
     error::{Fault, Kind},
     json::{Content, Node},
@@ -26,7 +26,7 @@ impl Type {
             allowed: node.get("allowedValues").map(allowed).transpose()?,
             values: Bounds::read(node, "minValue", "maxValue")?,
             lengths: Bounds::read(node, "minLength", "maxLength")?,
-            items: node.get("items").map(|node| Rest::read(node)).transpose()?,
+            items: node.get("items").map(Rest::read).transpose()?,
             prefix_items: node.get("prefixItems").map(types).transpose()?.unwrap_or_default(),
             properties: node.get("properties").map(named_types).transpose()?.unwrap_or_default(),
             additional: node.get("additionalProperties").map(Rest::read).transpose()?,
@@ -88,7 +88,7 @@ fn types(node: &Node) -> Result<Vec<Arc<Type>>, Fault> {
     items.iter().map(|item| Type::read(item).map(Arc::new)).collect()
 }
 
-fn named_types(node: &Node) -> Result<Vec<(Arc<str>, Arc<Type>)>, Fault> {
+fn named_types(node: &Node) -> Result<NamedTypes, Fault> {
     let members = node.as_object().ok_or_else(|| fault("Types by name must be an object"))?;
     let named = |member: &crate::json::Member| {
         Ok((member.key.raw().clone(), Arc::new(Type::read(&member.value)?)))
