@@ -148,17 +148,21 @@ struct Target<'s> {
 impl<'s> Lookup<'s> {
     /// The resource that an argument names by a symbol, a name, or an id.
     fn target_of(&self, named: &str) -> Result<Target<'s>, Fault> {
-        let graph = self.deployed.graph;
-        match graph.find(named)?[..] {
-            [] => {}
-            [index] => {
-                let resource = &graph.resources[index];
-                return Ok(Target { id: resource.id.clone(), resource: Some(resource) });
-            }
-            [..] => {
-                let message =
-                    format!("The name '{named}' means more than one resource of the template");
-                return Err(Fault::of(Kind::Template, message));
+        // The expressions of a nested template with an outer scope also speak of resources around it.
+        let graphs =
+            std::iter::successors(Some(self.deployed.graph), |graph| graph.outer.as_deref());
+        for graph in graphs {
+            match graph.find(named)?[..] {
+                [] => {}
+                [index] => {
+                    let resource = &graph.resources[index];
+                    return Ok(Target { id: resource.id.clone(), resource: Some(resource) });
+                }
+                [..] => {
+                    let message =
+                        format!("The name '{named}' means more than one resource of the template");
+                    return Err(Fault::of(Kind::Template, message));
+                }
             }
         }
         if named.starts_with('/') {

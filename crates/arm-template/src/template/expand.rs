@@ -34,7 +34,8 @@ pub(super) struct Expansion<'a> {
 /// The resource in which another one is declared.
 #[derive(Clone, Copy)]
 struct Parent<'p> {
-    name: &'p str,
+    /// Absent if it is not known, which is so only for a resource that is not deployed.
+    name: Option<&'p str>,
     scope: &'p str,
 }
 
@@ -158,8 +159,9 @@ impl<'a> Expansion<'a> {
             return Err(Error::new(Kind::Limit, message, Some(declaration.node.position)));
         }
         let (name, scope) = (resource.name.clone(), resource.scope.clone());
+        let is_known = !resource.id.is_empty();
         self.resources.push(resource);
-        let parent = Parent { name: &name, scope: &scope };
+        let parent = Parent { name: is_known.then_some(&*name), scope: &scope };
         declaration
             .children
             .iter()
@@ -221,7 +223,12 @@ impl<'a> Expansion<'a> {
         let own_name = self.name(&declaration.node, iterations);
         let own_name = own_name.map_err(|error| placed(declaration, None, error))?;
         let name: Arc<str> = match parent {
-            Some(parent) => format!("{}/{own_name}", parent.name).into(),
+            Some(Parent { name: Some(outer), .. }) => format!("{outer}/{own_name}").into(),
+            Some(Parent { name: None, .. }) => {
+                let message = "The name of the resource around it can't be evaluated";
+                let error = reading::wrong(&declaration.node, message);
+                return Err(placed(declaration, None, error));
+            }
             None => own_name,
         };
         let scope = self.scope(declaration, parent, iterations);

@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) resources: Vec<Resource>,
+    /// The resources of the deployment around this one, if expressions see its names.
+    pub(super) outer: Option<Arc<Graph>>,
     /// The scope of the deployment, for ids without one.
     scope: String,
     by_id: Index,

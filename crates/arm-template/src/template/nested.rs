@@ -136,7 +136,8 @@ impl Nested {
             }
             Some(outer) => {
                 let iterations = self.resource.source.iterations.clone();
-                let parts = Parts::new(outer.0.names.clone(), template, facts, iterations);
+                let around = Some(outer.0.graph.clone());
+                let parts = Parts::new(outer.0.names.clone(), template, facts, iterations, around);
                 parts.map(|parts| Plan(Arc::new(parts))).map_err(|error| self.within(error))
             }
         }

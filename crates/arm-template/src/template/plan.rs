@@ -33,7 +33,7 @@ pub(super) struct Parts {
     pub(super) facts: Facts,
     /// The copy loops that are open around the whole template.
     pub(super) iterations: Vec<Iteration>,
-    pub(super) graph: Graph,
+    pub(super) graph: Arc<Graph>,
     order: Vec<usize>,
     undetermined: Vec<Undetermined>,
     parameters: Vec<PlanParameter>,
@@ -61,7 +61,7 @@ impl Template {
     pub fn plan(&self, parameters: &Parameters, facts: Facts) -> Result<Plan, Error> {
         let names = Names::new(self.clone(), facts.clone(), parameters.clone())?;
         let parameters = evaluate_parameters(&names)?;
-        let plan = Parts::new(Arc::new(names), self.clone(), facts, Vec::new())?;
+        let plan = Parts::new(Arc::new(names), self.clone(), facts, Vec::new(), None)?;
         Ok(Plan(Arc::new(Parts { parameters, ..plan })))
     }
 }
@@ -91,6 +91,7 @@ impl Parts {
         template: Template,
         facts: Facts,
         iterations: Vec<Iteration>,
+        outer: Option<Arc<Graph>>,
     ) -> Result<Self, Error> {
         let (budget, progress) = (budget(&facts), Progress::default());
         let session = Session::new(&names, &budget, &progress, Place::Resource, None);
@@ -103,8 +104,10 @@ impl Parts {
         depend::refuse_doubles(&graph)?;
         depend::connect(&mut graph, &session, &undetermined)?;
         let order = depend::order(&graph.resources)?;
+        graph.outer = outer;
         drop(session);
         let parameters = Vec::new();
+        let graph = Arc::new(graph);
         Ok(Self { names, template, facts, iterations, graph, order, undetermined, parameters })
     }
 

@@ -162,3 +162,14 @@ fn name_of_a_resource_that_is_not_deployed_may_be_senseless() {
     assert_eq!(&*plan.resources()[0].id, "");
     assert!(!plan.resources()[0].condition);
 }
+
+#[test]
+fn child_of_a_resource_without_a_name_must_not_be_deployed() {
+    let template = classic(
+        r#""resources": [{"condition": false, "type": "N.C/t", "apiVersion": "1", "name": "[split(null(), '/')[3]]",
+            "resources": [{"condition": CHILD, "type": "u", "apiVersion": "1", "name": "c"}]}]"#,
+    );
+    assert_eq!(plan(&template.replace("CHILD", "false")).resources().len(), 2);
+    let error = plan_error(&template.replace("CHILD", "true"));
+    assert_eq!(error.path, "resources[0].resources[0]", "{error}");
+}

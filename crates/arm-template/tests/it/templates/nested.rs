@@ -224,3 +224,19 @@ fn pending_parameter_of_a_nested_deployment_is_unknown_in_a_preview() {
     let nested = plan.nested_preview(resource, &NothingDeployed).expect("the preview");
     assert_eq!(nested.parameters.get("a"), Some(&Given::Unknown));
 }
+
+#[test]
+fn outer_scope_reads_resources_around_it() {
+    let template = classic(
+        r#""resources": [{"type": "N.C/t", "apiVersion": "1", "name": "own", "properties": {"x": "[reference('first').y]", "z": "[reference('OWN2', '2').y]"}},
+            {"type": "N.C/t", "apiVersion": "1", "name": "own2"}]"#,
+    );
+    let plan = plan(&around("", &template));
+    let inner = nested_plan(&plan, "inner", &World::default());
+    let (first, own) = (named(&plan, "first").id.clone(), named(&inner, "own2").id.clone());
+    let world = World::with(&[
+        (&first, r#"{"properties": {"y": 1}}"#),
+        (&own, r#"{"properties": {"y": 2}}"#),
+    ]);
+    assert_eq!(body(&inner, "own", &world), json(r#"{"properties": {"x": 1, "z": 2}}"#));
+}
