@@ -1,6 +1,7 @@
 //! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` lists the
-//! statements of the contract that tests prove, and `cargo xtask bench` compares goldsmith with Packer.
-//! Uses the product only through its command line.
+//! statements of the contract that tests prove, `cargo xtask templates` evaluates deployment files, and
+//! `cargo xtask bench` compares goldsmith with Packer.
+//! Uses the product only through its command line, except for the pure library `arm-template`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output is the result")]
 #![allow(clippy::disallowed_methods, reason = "not part of the product, and single-threaded")]
@@ -8,6 +9,7 @@
 mod bench;
 mod conformance;
 mod finding;
+mod templates;
 mod tidy;
 mod tree;
 
@@ -21,6 +23,7 @@ type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask conformance
+       cargo xtask templates FOLDER [--parameters FILE] [--group NAME] [--deployment NAME] [--location NAME] [--unknown] [--list]
        cargo xtask bench [--accel tcg|kvm] [--runs N] [--packer-qemu own|goldsmith] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
        cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["tidy"] => tidy::run(&repository()),
         ["conformance"] => conformance::run(&repository()),
+        ["templates", options @ ..] => {
+            templates::Options::parse(options).and_then(|options| templates::run(&options))
+        }
         ["bench", options @ ..] => {
             bench::Options::parse(options).and_then(|options| bench::run(&repository(), &options))
         }

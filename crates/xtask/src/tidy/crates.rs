@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["api", "arm-template", "db", "vm", "images", "regions", "sources", "engine", "server"],
     ),
     ("e2e", &["api", "vm"]),
-    ("xtask", &[]),
+    ("xtask", &["arm-template"]),
 ];
 
 /// Further dependencies of tests: the scripted machine.
