@@ -3,17 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    declarations::has_outer_scope,
     graph::Graph,
-    reading,
+    reading, references,
     resource::{CopyPlace, Resource, Undetermined},
     session::{Session, explained},
 };
 use crate::{
     error::{Error, Kind},
-    evaluate::Evaluator,
-    json::{Content, Node},
-    value::{Value, same_name},
+    value::Value,
 };
 
 /// Finds the dependencies of all resources.
@@ -32,7 +29,7 @@ pub(super) fn connect(
             explained(error.within(&resource.path), &what)
         };
         let mut found = explicit(graph, session, resource, tolerant).map_err(fail)?;
-        found.extend(implicit(graph, session, resource, at));
+        found.extend(references::find(graph, session, resource, at).map_err(fail)?);
         Ok(found)
     });
     let dependencies: Vec<BTreeSet<usize>> = dependencies.collect::<Result<_, Error>>()?;
@@ -97,86 +94,6 @@ fn explicit(
 /// An id without its scope, as Azure's message has it.
 fn shown(entry: &str) -> &str {
     if entry.starts_with('/') { super::id::split(entry).1 } else { entry }
-}
-
-/// The resources whose state the expressions of a resource read, whether or not a condition inside them excludes that.
-fn implicit(
-    graph: &Graph,
-    session: &Session<'_>,
-    resource: &Resource,
-    own: usize,
-) -> BTreeSet<usize> {
-    let evaluator = session.evaluator(&resource.source.iterations);
-    let mut reader = Reader { graph, evaluator, session, own, found: BTreeSet::new() };
-    let Content::Object(members) = &resource.source.node.content else { return reader.found };
-    for member in members {
-        let key = member.key.raw();
-        if ["resources", "dependsOn", "condition", "name", "copy"]
-            .iter()
-            .any(|other| same_name(other, key))
-        {
-            continue;
-        }
-        if same_name(key, "properties") && resource.is_deployment() {
-            reader.deployment(&member.value);
-        } else {
-            reader.node(&member.value);
-        }
-    }
-    reader.found
-}
-
-struct Reader<'a> {
-    graph: &'a Graph,
-    evaluator: Evaluator<'a>,
-    session: &'a Session<'a>,
-    own: usize,
-    found: BTreeSet<usize>,
-}
-
-impl Reader<'_> {
-    /// The template of a nested deployment with an inner scope speaks of its own resources.
-    fn deployment(&mut self, properties: &Node) {
-        let outer = has_outer_scope(properties, self.session.names.template.is_symbolic());
-        let Content::Object(members) = &properties.content else { return self.node(properties) };
-        for member in members {
-            if outer || !same_name(member.key.raw(), "template") {
-                self.node(&member.value);
-            }
-        }
-    }
-
-    fn node(&mut self, node: &Node) {
-        match &node.content {
-            Content::Text(text) => self.text(text),
-            Content::Array(items) => items.iter().for_each(|item| self.node(item)),
-            Content::Object(members) => {
-                for member in members {
-                    self.text(&member.key);
-                    self.node(&member.value);
-                }
-            }
-            Content::Null | Content::Bool(_) | Content::Int(_) | Content::Float(_) => {}
-        }
-    }
-
-    fn text(&mut self, text: &crate::json::Text) {
-        // An expression that cannot be parsed is reported when it is evaluated.
-        let Some(Ok(expression)) = text.expression(&self.session.names.facts.limits) else {
-            return;
-        };
-        for call in expression.calls() {
-            let info = same_name(&call.name, "resourceInfo");
-            if !info && !call.callee.is_runtime() {
-                continue;
-            }
-            let Some(argument) = call.arguments.first() else { continue };
-            // What depends on a lambda's variable or on another reference names nothing here.
-            let Ok(Value::String(named)) = self.evaluator.term(argument) else { continue };
-            let found = self.graph.find(&named).unwrap_or_default();
-            self.found.extend(found.into_iter().filter(|at| !(info && *at == self.own)));
-        }
-    }
 }
 
 /// In a serial loop, a batch waits for the batch before it.

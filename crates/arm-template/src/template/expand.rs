@@ -136,6 +136,12 @@ impl<'a> Expansion<'a> {
         iterations: &[Iteration],
         copy: Option<CopyPlace>,
     ) -> Result<(), Error> {
+        if self.resources.len() + self.undetermined.len() >= MOST_RESOURCES {
+            let message = format!(
+                "The number of template resources limit exceeded. Limit: '{MOST_RESOURCES}'"
+            );
+            return Err(Error::new(Kind::Limit, message, Some(declaration.node.position)));
+        }
         match self.make(declaration, parent, iterations, copy) {
             Ok(resource) => self.add(declaration, resource, iterations),
             Err(error) if self.facts.preview && error.kind == Kind::Pending => {
@@ -152,12 +158,6 @@ impl<'a> Expansion<'a> {
         resource: Resource,
         iterations: &[Iteration],
     ) -> Result<(), Error> {
-        if self.resources.len() >= MOST_RESOURCES {
-            let message = format!(
-                "The number of template resources limit exceeded. Limit: '{MOST_RESOURCES}'"
-            );
-            return Err(Error::new(Kind::Limit, message, Some(declaration.node.position)));
-        }
         let (name, scope) = (resource.name.clone(), resource.scope.clone());
         let is_known = !resource.id.is_empty();
         self.resources.push(resource);

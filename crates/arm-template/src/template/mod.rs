@@ -28,6 +28,7 @@ mod outputs;
 mod plan;
 mod read;
 mod reading;
+mod references;
 mod render;
 mod resource;
 mod runtime;

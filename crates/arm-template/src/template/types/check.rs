@@ -67,6 +67,7 @@ impl Checker<'_> {
     }
 
     fn check_present(&mut self, value: &Value, of: &Type, path: &Path<'_>) -> Result<(), Fault> {
+        self.definitions.count_check()?;
         if let Some(reference) = &of.reference {
             if path.depth() > MOST_TYPES {
                 return Err(fault(path, "The types refer to one another too deeply"));

@@ -8,7 +8,10 @@ mod read;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -110,11 +113,13 @@ impl Base {
 pub(super) struct Definitions {
     node: Option<Node>,
     read: Mutex<HashMap<Arc<str>, Arc<Type>>>,
+    /// How many checks were made, of all values. Types that refer to one another can make it exponential.
+    checks: AtomicU64,
 }
 
 impl Definitions {
     pub(super) fn new(node: Option<Node>) -> Self {
-        Self { node, read: Mutex::default() }
+        Self { node, ..Self::default() }
     }
 
     /// The type that a reference means.
@@ -141,6 +146,13 @@ impl Definitions {
                 None => node.get(&segment),
             }
         })
+    }
+
+    fn count_check(&self) -> Result<(), Fault> {
+        if self.checks.fetch_add(1, Ordering::Relaxed) < MOST_CHECKS {
+            return Ok(());
+        }
+        Err(Fault::of(Kind::Limit, "The template needs too many checks of types"))
     }
 
     /// The kind of value of a type, through its references; `None` for any.
@@ -188,6 +200,9 @@ impl Definitions {
         Ok(checker.secure)
     }
 }
+
+/// How many checks of types a template may need.
+const MOST_CHECKS: u64 = 3_000_000;
 
 /// How many references may follow one another without a type between them.
 const MOST_REFERENCES: usize = 64;

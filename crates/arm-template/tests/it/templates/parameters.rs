@@ -218,3 +218,16 @@ fn secure_parts_make_a_value_secure() {
     let without = plan_with(&template, r#"{"p": {"value": {"user": "u"}}}"#);
     assert!(without.parameters()[0].value.is_some());
 }
+
+#[test]
+fn types_that_make_checks_exponential_end_with_an_error() {
+    let definitions = r##"
+        "a": {"$ref": "#/definitions/b", "properties": {"x": {"$ref": "#/definitions/a", "nullable": true}}},
+        "b": {"$ref": "#/definitions/c", "properties": {"x": {"$ref": "#/definitions/a", "nullable": true}}},
+        "c": {"type": "object", "properties": {"x": {"$ref": "#/definitions/b", "nullable": true}}}"##;
+    let value = format!("{}{{}}{}", r#"{"x": "#.repeat(60), "}".repeat(60));
+    let template = typed(definitions, r##""p": {"$ref": "#/definitions/a"}"##);
+    let given = format!(r#"{{"p": {{"value": {value}}}}}"#);
+    let error = try_plan(&template, &given).expect_err("the checks are too many");
+    assert_eq!(error.kind, Kind::Limit, "{error}");
+}
