@@ -34,6 +34,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     deployment("deployer", 0..=0),
     deployment("deployment", 0..=0),
     deployment("environment", 0..=0),
+    deployment("externalInputs", 1..=1),
     deployment("managementGroup", 0..=0),
     deployment("newGuid", 0..=0),
     deployment("pickZones", 3..=5),
@@ -49,7 +50,6 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     // Only in parameter files, which the clients resolve.
     unsupported("extensions", "extensions other than Azure Resource Manager are not available"),
     unsupported("externalInput", "a client resolves external inputs before it sends them"),
-    unsupported("externalInputs", "a client resolves external inputs before it sends them"),
     unsupported("any", BICEP_ONLY),
     unsupported("getSecret", BICEP_ONLY),
     unsupported("loadDirectoryFileInfo", BICEP_ONLY),

@@ -32,7 +32,7 @@ pub(super) fn call(
         "newguid" if session.environment.place == Place::ParameterDefault => {
             known(session.new_guid().into())
         }
-        "newguid" => Some(Err(misplaced(spelled))),
+        "newguid" | "externalinputs" => Some(Err(misplaced(spelled))),
         "subscription" | "resourcegroup" | "managementgroup" => {
             Some(scope(session, name, spelled).map(Evaluated::from))
         }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::external::ExternalInputs;
 use crate::{
     error::{Error, Kind},
-    json::{Content, Member, Node},
+    json::{Content, Member, Members, Node},
     limits::Limits,
     value::{Array, Object, Value, same_name},
 };
@@ -64,13 +65,32 @@ impl Parameters {
     ///
     /// [`Kind::Parameter`] if it has another shape.
     pub fn from_node(node: &Node) -> Result<Self, Error> {
+        Self::read(node, None)
+    }
+
+    /// Reads an object of parameters some of which are expressions over external inputs:
+    /// `{"name": {"expression": "[externalInputs('key')]"}, ...}` with `{"key": {"value": ...}, ...}`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Parameter`] if one of the two has another shape; that of an expression that is wrong.
+    pub fn from_node_with_inputs(
+        node: &Node,
+        external_inputs: &Node,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let inputs = ExternalInputs::read(external_inputs, limits);
+        Self::read(node, Some(&inputs.map_err(|error| error.within_key("externalInputs"))?))
+    }
+
+    fn read(node: &Node, inputs: Option<&ExternalInputs>) -> Result<Self, Error> {
         if node.is_null() {
             return Ok(Self::new());
         }
         let mut parameters = Self::new();
         for member in object(node, "The value of 'parameters'")? {
             let name = member.key.raw();
-            let given = given(member).map_err(|error| error.within_key(name))?;
+            let given = given(member, inputs).map_err(|error| error.within_key(name))?;
             if parameters.get(name).is_some() {
                 let message = format!("The parameter '{name}' is given more than once");
                 return Err(Error::new(Kind::Parameter, message, Some(member.position)));
@@ -105,14 +125,14 @@ impl Parameters {
     }
 }
 
-fn object<'a>(node: &'a Node, what: &str) -> Result<&'a crate::json::Members, Error> {
+fn object<'a>(node: &'a Node, what: &str) -> Result<&'a Members, Error> {
     node.as_object().ok_or_else(|| {
         let message = format!("{what} must be an object, it is of type '{}'", node.type_name());
         Error::new(Kind::Parameter, message, Some(node.position))
     })
 }
 
-fn given(member: &Member) -> Result<Given, Error> {
+fn given(member: &Member, inputs: Option<&ExternalInputs>) -> Result<Given, Error> {
     let name = member.key.raw();
     let node = &member.value;
     object(node, &format!("What is given for the parameter '{name}'"))?;
@@ -120,11 +140,15 @@ fn given(member: &Member) -> Result<Given, Error> {
         return wrapped(&node.to_value(), name)
             .map_err(|message| Error::new(Kind::Parameter, message, Some(node.position)));
     }
-    if node.get("expression").is_some_and(|expression| !expression.is_null()) {
-        let message = format!(
-            "The parameter '{name}' is given by an expression; a client resolves external inputs before it sends them"
-        );
-        return Err(Error::new(Kind::Unsupported, message, Some(node.position)));
+    if let Some(expression) = node.get("expression").filter(|expression| !expression.is_null()) {
+        let Some(inputs) = inputs else {
+            let message = format!(
+                "The parameter '{name}' is given by an expression, and there are no external inputs"
+            );
+            return Err(Error::new(Kind::Parameter, message, Some(node.position)));
+        };
+        let value = inputs.evaluate(expression);
+        return value.map(Given::Value).map_err(|error| error.within_key("expression"));
     }
     match node.get("value") {
         Some(value) => Ok(Given::Value(value.to_value())),

@@ -16,6 +16,7 @@ mod context;
 mod declarations;
 mod depend;
 mod expand;
+mod external;
 mod facts;
 mod functions;
 mod given;

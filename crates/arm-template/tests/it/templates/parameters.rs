@@ -1,8 +1,8 @@
 //! Parameters: values, defaults, types.
 
-use arm_template::{Given, Kind, Value};
+use arm_template::{Given, Kind, Limits, Node, Parameters, Value};
 
-use super::{classic, parameters, plan_with, symbolic, try_plan};
+use super::{classic, json, parameters, plan_with, symbolic, try_plan};
 
 /// A template with these parameters, and with these definitions.
 fn typed(definitions: &str, declared: &str) -> String {
@@ -230,4 +230,30 @@ fn types_that_make_checks_exponential_end_with_an_error() {
     let given = format!(r#"{{"p": {{"value": {value}}}}}"#);
     let error = try_plan(&template, &given).expect_err("the checks are too many");
     assert_eq!(error.kind, Kind::Limit, "{error}");
+}
+
+#[test]
+fn parameters_may_be_expressions_over_external_inputs() {
+    let limits = Limits::default();
+    let node = |text: &str| Node::parse(text, &limits).expect("JSON");
+    let inputs = node(r#"{"who": {"value": "me"}, "n": {"value": [1, 2]}}"#);
+    let given = node(
+        r#"{"a": {"expression": "[format('{0}!', externalInputs('WHO'))]"}, "b": {"expression": "[externalInputs('n')]"}, "c": {"value": 1}}"#,
+    );
+    let given = Parameters::from_node_with_inputs(&given, &inputs, &limits).expect("the values");
+    assert_eq!(given.get("a"), Some(&Given::Value("me!".into())));
+    assert_eq!(given.get("b"), Some(&Given::Value(json("[1, 2]"))));
+    for expression in
+        ["[externalInputs('x')]", "[variables('v')]", "[resourceGroup()]", "[utcNow()]"]
+    {
+        let wrong = node(&format!(r#"{{"a": {{"expression": "{expression}"}}}}"#));
+        let error = Parameters::from_node_with_inputs(&wrong, &inputs, &limits);
+        assert_eq!(error.expect_err(expression).path, "a.expression");
+        assert!(Parameters::from_node(&wrong).is_err());
+    }
+    let template = classic(
+        r#""resources": [], "variables": {"v": "[externalInputs('who')]"}, "outputs": {"o": {"type": "string", "value": "[variables('v')]"}}"#,
+    );
+    let errors = super::plan(&template).outputs(&super::World::default()).expect_err("misplaced");
+    assert!(errors[0].error.message.contains("'externalInputs' is not expected"), "{errors:?}");
 }
