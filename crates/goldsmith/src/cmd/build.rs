@@ -28,7 +28,7 @@ use crate::{
 
 pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
     let output = session.output;
-    let input = template::read(&args.template, output)?;
+    let input = template::read(&args.template, output).await?;
     let mut trace = args.timings.clone().flatten().map(Trace::create).transpose()?;
     let cancel = signals::cancel_on_signals();
     let (host, backend) = session.qemu().await?;

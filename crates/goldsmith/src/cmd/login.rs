@@ -4,7 +4,7 @@ use api::ErrorCode;
 use images::error::{Coded, Error};
 use serde_json::json;
 
-use super::Result;
+use super::{Result, az};
 use crate::{
     cli,
     output::Output,
@@ -40,6 +40,7 @@ pub(super) async fn run(args: cli::Login, output: &Output) -> Result {
     };
     login.subscription_id.clone_from(id);
     let path = login.save()?;
+    az::forget()?;
     let value = json!({ "url": login.url, "subscriptionId": id, "file": path });
     output.result("login", &value, || format!("logged in to {} ({name})", login.url));
     Ok(0)

@@ -1,10 +1,12 @@
 //! The commands, one file each. They pass flags to the engine and print its results.
 
 mod admin;
+mod az;
 mod boot;
 mod build;
 mod cache;
 mod catalogue;
+mod deployment;
 mod doctor;
 mod image;
 mod ledger;
@@ -82,7 +84,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Build(args) => Box::pin(build::run(args, session)).await,
         Command::Plan(args) => plan::run(args, session).await,
         Command::Shell(args) => shell::run(&args, &layout).await,
+        Command::Template(command) => deployment::run(command, session).await,
         Command::Login(args) => login::run(args, output).await,
+        Command::Az(args) => az::run(&args, output).await,
         Command::Run(command) => run::run(command, output).await,
         Command::Image(command) => image::run(command, session).await,
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),

@@ -11,7 +11,7 @@ use crate::{cli, duration::human, output::Table};
 
 pub(super) async fn run(args: cli::Plan, session: Session<'_>) -> Result {
     let Session { layout, output, .. } = session;
-    let input = template::read(&args.template, output)?;
+    let input = template::read(&args.template, output).await?;
     let (host, _) = session.qemu().await?;
     let cx = session.cx();
     let plan = build::resolve(&cx, input).await?;

@@ -8,7 +8,7 @@ use super::{Result, Session, template};
 use crate::cli;
 
 pub(super) async fn run(args: &cli::Validate, session: Session<'_>) -> Result {
-    let input = template::read(&args.template, session.output)?;
+    let input = template::read(&args.template, session.output).await?;
     let template = &input.template;
     // An unknown VM size is also an error in Azure.
     build::check_sizes(template)?;

@@ -1,6 +1,7 @@
 //! All printing. Results go to standard output, everything else to standard error, so that
 //! `goldsmith … --output json | jq` works.
 
+mod diagnostics;
 mod live;
 mod table;
 

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Login, sse};
+use super::{Login, login::is_loopback, sse};
 
 const VERSION: &str = "api-version=2024-02-01";
 const CONNECT: Duration = Duration::from_secs(10);
@@ -253,15 +253,6 @@ fn http(login: &Login) -> Result<reqwest::Client, Error> {
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().code(ErrorCode::InternalError, || "cannot create an HTTP client".to_owned())
-}
-
-/// Whether the address is this machine's loopback, by name or by number.
-fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
-        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {

@@ -52,10 +52,29 @@ impl Login {
             .code(ErrorCode::InternalError, failed)?;
         Ok(path)
     }
+
+    /// The folder of goldsmith's settings of the current user.
+    pub(crate) fn folder() -> Result<PathBuf, Error> {
+        let base = etcetera::choose_base_strategy()
+            .code(ErrorCode::HostNotReady, || "this user has no home folder".to_owned())?;
+        Ok(base.config_dir().join("goldsmith"))
+    }
+
+    /// Whether the service is on this machine's loopback.
+    pub(crate) fn is_loopback(&self) -> bool {
+        reqwest::Url::parse(&self.url).is_ok_and(|url| is_loopback(&url))
+    }
 }
 
 fn path() -> Result<PathBuf, Error> {
-    let base = etcetera::choose_base_strategy()
-        .code(ErrorCode::HostNotReady, || "this user has no home folder".to_owned())?;
-    Ok(base.config_dir().join("goldsmith").join("login.json"))
+    Ok(Login::folder()?.join("login.json"))
+}
+
+/// Whether the address is this machine's loopback, by name or by number.
+pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }

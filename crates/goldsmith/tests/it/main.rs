@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start the executable")]
 
+mod az;
 mod bad_input;
 mod commands;
+mod deployment_files;
 mod descriptors;
 mod serve;
 mod unwritable;

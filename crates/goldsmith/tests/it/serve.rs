@@ -8,11 +8,11 @@ use std::{
 use crate::{Sandbox, stderr, stdout};
 
 /// A running server, which ends with the test.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
     /// Starts the server and waits for the line that reports that it is ready.
-    fn start(sandbox: &Sandbox) -> (Self, String) {
+    pub(crate) fn start(sandbox: &Sandbox) -> (Self, String) {
         let mut child = sandbox
             .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--output", "json"])
