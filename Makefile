@@ -60,6 +60,11 @@ bench-vhd: ## measure that a fixed VHD costs by its content; writes target/bench
 	cargo build --quiet --release --bin goldsmith
 	cargo xtask bench-vhd
 
+.PHONY: bench-deployments
+bench-deployments: ## measure that a large deployment template is evaluated fast; writes target/bench/deployments.json
+	cargo build --locked --quiet --release --bin xtask
+	cargo xtask bench-deployments evaluate
+
 .PHONY: load
 load: setup ## measure the service under load; writes target/bench/api.json
 	cargo build --locked --quiet --release --bin goldsmith --bin goldsmith-load

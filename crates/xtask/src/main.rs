@@ -26,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask templates FOLDER [--parameters FILE] [--group NAME] [--deployment NAME] [--location NAME] [--unknown] [--list]
        cargo xtask bench [--accel tcg|kvm] [--runs N] [--packer-qemu own|goldsmith] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
+       cargo xtask bench-deployments evaluate [FILE [--parameters FILE]] [--runs N] [--program FILE]
        cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]
        cargo xtask bench-vhd [--content-gib N] [--goldsmith PROGRAM] [--dir FOLDER]";
 
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
         }
         ["bench-template", options @ ..] => bench::template::Options::parse(options)
             .and_then(|options| bench::template::run(&repository(), &options)),
+        ["bench-deployments", "evaluate", options @ ..] => {
+            bench::evaluation::Options::parse(options)
+                .and_then(|options| bench::evaluation::run(&repository(), &options))
+        }
         ["bench-replication", options @ ..] => bench::replication::Options::parse(options)
             .and_then(|options| bench::replication::run(&repository(), &options)),
         ["bench-vhd", options @ ..] => bench::vhd::Options::parse(options)
