@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Reverts the schema version that added deployments.
+pub(super) const UNDO: &[&str] = &["DROP TABLE deployments", "DROP TABLE deployment_operations"];
+
 fn deployment(group: &str, name: &str, started: &str) -> Deployment {
     let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}");
     Deployment {

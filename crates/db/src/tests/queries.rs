@@ -106,7 +106,7 @@ pub(super) async fn duplicate_account_name_is_rejected(address: String) {
 pub(super) async fn migration_removes_duplicate_account_names(address: String) {
     let store = Store::open(&address).await.unwrap();
     let version = ["DELETE FROM schema_version WHERE version > 4"];
-    for statement in UNDO.iter().chain(super::leases::UNDO).chain(&version) {
+    for statement in [UNDO, super::leases::UNDO, super::deployments::UNDO, &version].concat() {
         tamper(&store, statement).await;
     }
     let row = |group: &str, created: i64| {
