@@ -3,6 +3,8 @@
 //! The service stores assignments and answers as Azure does, but does not enforce them yet: every
 //! service principal may do everything.
 
+mod roles;
+
 use arm::{
     ApiError, Call, Extension, Filter, Method, Reply,
     fields::{self, missing},
@@ -14,99 +16,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use service::App;
 
+pub use roles::{definitions, role_named};
+
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
-const DEFINITION: &str = "Microsoft.Authorization/roleDefinitions";
-
-/// A built-in role of Azure.
-struct Role {
-    name: &'static str,
-    id: &'static str,
-    description: &'static str,
-    actions: &'static [&'static str],
-    not_actions: &'static [&'static str],
-}
-
-const ROLES: &[Role] = &[
-    Role {
-        name: "Owner",
-        id: "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
-        description: "Grants full access to manage all resources, including the ability to assign roles in Azure RBAC.",
-        actions: &["*"],
-        not_actions: &[],
-    },
-    Role {
-        name: "Contributor",
-        id: "b24988ac-6180-42a0-ab88-20f7382dd24c",
-        description: "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC.",
-        actions: &["*"],
-        not_actions: &[
-            "Microsoft.Authorization/*/Delete",
-            "Microsoft.Authorization/*/Write",
-            "Microsoft.Authorization/elevateAccess/Action",
-        ],
-    },
-    Role {
-        name: "Reader",
-        id: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
-        description: "View all resources, but does not allow you to make any changes.",
-        actions: &["*/read"],
-        not_actions: &[],
-    },
-];
-
-/// `{scope}/providers/Microsoft.Authorization/roleDefinitions[/{guid}]`
-pub fn definitions(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
-    call.only(&[Method::Get])?;
-    let view = |role: &Role| definition(app, role);
-    if let Some(id) = at.rest.get(1) {
-        let role = ROLES.iter().find(|role| role.id.eq_ignore_ascii_case(id));
-        return role.map(|role| Reply::ok(view(role))).ok_or_else(|| unknown_role(id));
-    }
-    let text = call.query.get("$filter").map(String::as_str).unwrap_or_default();
-    let text = if text.eq_ignore_ascii_case("atScopeAndBelow()") { "" } else { text };
-    let filter = Filter::parse(text, &["roleName", "type"])?;
-    let found = ROLES.iter().filter(|role| {
-        filter.allows("roleName", role.name) && filter.allows("type", "BuiltInRole")
-    });
-    Ok(Reply::ok(json!({ "value": found.map(view).collect::<Vec<_>>() })))
-}
-
-fn definition(app: &App, role: &Role) -> Value {
-    let subscription = &app.settings().subscription;
-    json!({
-        "id": format!("/subscriptions/{subscription}/providers/{DEFINITION}/{}", role.id),
-        "name": role.id,
-        "type": DEFINITION,
-        "properties": {
-            "roleName": role.name,
-            "type": "BuiltInRole",
-            "description": role.description,
-            "assignableScopes": ["/"],
-            "permissions": [{
-                "actions": role.actions,
-                "notActions": role.not_actions,
-                "dataActions": [],
-                "notDataActions": [],
-            }],
-        },
-    })
-}
-
-/// The id (a GUID) of the built-in role of that name.
-pub fn role_named(name: &str) -> Option<&'static str> {
-    ROLES.iter().find(|role| role.name.eq_ignore_ascii_case(name)).map(|role| role.id)
-}
-
-fn unknown_role(id: &str) -> ApiError {
-    let known: Vec<_> = ROLES.iter().map(|role| format!("{} ({})", role.id, role.name)).collect();
-    ApiError::absent(
-        "RoleDefinitionDoesNotExist",
-        format!(
-            "The specified role definition with ID '{id}' does not exist. There are {}.",
-            known.join(", ")
-        ),
-    )
-}
 
 /// `{scope}/providers/Microsoft.Authorization/roleAssignments[/{guid}]`
 pub async fn assignments(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
@@ -155,7 +67,7 @@ async fn put(
         .target("name"));
     }
     let object = call.json()?;
-    let (role, principal, kind) = wanted(app, &object)?;
+    let (role, principal, kind) = wanted(app, &object).await?;
     let same = |one: &Resource| {
         let own = &one.body["properties"];
         own["roleDefinitionId"] == json!(role) && own["principalId"] == json!(principal)
@@ -210,7 +122,7 @@ async fn put(
 }
 
 /// Role (canonical id), principal and its kind.
-fn wanted(
+async fn wanted(
     app: &App,
     object: &serde_json::Map<String, Value>,
 ) -> Result<(String, String, String), ApiError> {
@@ -220,9 +132,9 @@ fn wanted(
         value.ok_or_else(|| missing(&format!("properties.{field}")))
     };
     let role_id = text("roleDefinitionId")?;
-    let role = role_id.rsplit('/').next().unwrap_or_default();
-    let role = ROLES.iter().find(|known| known.id.eq_ignore_ascii_case(role));
-    let role = role.ok_or_else(|| unknown_role(role_id).target("properties.roleDefinitionId"))?;
+    let role = roles::existing(app, role_id)
+        .await
+        .map_err(|error| error.target("properties.roleDefinitionId"))?;
     let principal = text("principalId")?;
     if uuid::Uuid::try_parse(principal).is_err() {
         return Err(ApiError::bad_request(
@@ -232,12 +144,7 @@ fn wanted(
         .target("properties.principalId"));
     }
     let kind = properties.get("principalType").and_then(Value::as_str);
-    let id = format!(
-        "/subscriptions/{}/providers/{DEFINITION}/{}",
-        app.settings().subscription,
-        role.id
-    );
-    Ok((id, principal.to_lowercase(), kind.unwrap_or("ServicePrincipal").to_owned()))
+    Ok((role, principal.to_lowercase(), kind.unwrap_or("ServicePrincipal").to_owned()))
 }
 
 /// Those at the scope, above it and below it; with `atScope()` not those below.

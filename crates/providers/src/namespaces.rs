@@ -7,7 +7,9 @@ use service::App;
 use super::{REGISTRY, image_builder::NAMESPACE};
 
 const RESOURCES: &[&str] = &["2025-04-01", "2024-11-01", "2022-12-01", "2021-04-01", "2020-10-01"];
-const ROLES: &[&str] = &["2022-04-01", "2022-05-01-preview", "2020-04-01-preview"];
+const ASSIGNMENTS: &[&str] =
+    &["2022-04-01", "2020-08-01-preview", "2020-04-01-preview", "2018-09-01-preview"];
+const ROLES: &[&str] = &["2022-04-01", "2022-05-01-preview", "2018-01-01-preview"];
 
 /// Types that are served but not registered: namespace, type, versions.
 const BESIDE: &[(&str, &str, &[&str])] = &[
@@ -16,7 +18,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Resources", "resources", RESOURCES),
     ("Microsoft.Resources", "tags", RESOURCES),
     ("Microsoft.Resources", "deployments", RESOURCES),
-    ("Microsoft.Authorization", "roleAssignments", ROLES),
+    ("Microsoft.Authorization", "roleAssignments", ASSIGNMENTS),
     ("Microsoft.Authorization", "roleDefinitions", ROLES),
     ("Microsoft.Authorization", "locks", &["2020-05-01", "2016-09-01"]),
     ("Microsoft.Compute", "locations/publishers", &["2026-04-01", "2024-11-01", "2023-07-03"]),
@@ -58,6 +60,7 @@ const DEPLOYABLE: &[&str] = &[
     "Microsoft.Resources/tags",
     "Microsoft.Resources/deployments",
     "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Authorization/roleDefinitions",
 ];
 
 /// Whether a template may have resources of a type that is not registered.
@@ -79,6 +82,11 @@ pub fn described(app: &App, namespace: &str) -> Option<Value> {
     Some(body_in(app, "", name))
 }
 
+/// The version that generic clients use if they are not told one: the newest without a suffix.
+fn default_version<'a>(versions: &[&'a str]) -> Option<&'a str> {
+    versions.iter().copied().filter(|version| version.len() == "2024-02-01".len()).max()
+}
+
 fn body(app: &App, call: &Call, namespace: &str) -> Value {
     let scope = call.path.scope.subscription();
     let scope = scope.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
@@ -92,6 +100,7 @@ fn body_in(app: &App, scope: &str, namespace: &str) -> Value {
             "resourceType": kind,
             "locations": locations,
             "apiVersions": versions,
+            "defaultApiVersion": default_version(versions),
             "capabilities": capabilities,
         })
     };

@@ -41,7 +41,9 @@ pub(crate) fn manager(app: &App) -> Manager {
 /// Extension resources of any scope; `None` for other paths.
 async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Reply, ApiError>> {
     Some(match at.kind.as_str() {
-        "microsoft.authorization/roledefinitions" => authorization::definitions(app, call, at),
+        "microsoft.authorization/roledefinitions" => {
+            authorization::definitions(app, call, at).await
+        }
         "microsoft.authorization/roleassignments" => {
             authorization::assignments(app, call, at).await
         }
