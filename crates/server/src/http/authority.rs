@@ -3,13 +3,50 @@
 
 use std::time::Instant;
 
+use arm::ApiError;
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Value, json};
-use service::{auth::audience_of, query};
+use service::{
+    auth::{audience_of, name_of},
+    query,
+};
 
 use super::{Site, around::Trace, body, reply};
 use crate::limits::Cut;
+
+/// The relation that MSAL.NET asks about before it sends a secret to a login endpoint of AD FS.
+const TRUSTED_REALM: &str = "http://schemas.microsoft.com/rel/trusted-realm";
+
+/// What ends a scope: everything that the service principal may do, in the forms of Entra and of AD FS.
+const EVERYTHING: [&str; 2] = ["/.default", "/openid"];
+
+/// `.well-known/webfinger?resource=https://HOST`: trusts the names of this server.
+///
+/// # Errors
+/// 404 for another host, 400 without one.
+pub(super) fn web_finger(site: &Site, request: &Request) -> Result<Response, ApiError> {
+    let query = query::parse(request.uri().query().unwrap_or_default());
+    let resource = query.get("resource").map(String::as_str).unwrap_or_default();
+    if resource.is_empty() {
+        return Err(ApiError::bad_request(
+            "InvalidQueryParameter",
+            "The query parameter 'resource' is missing. It is the address of a login endpoint, such as https://localhost.",
+        )
+        .target("resource"));
+    }
+    let name = name_of(resource).filter(|host| site.names.iter().any(|own| arm::is(own, host)));
+    if name.is_none() {
+        return Err(ApiError::absent(
+            "ResourceNotFound",
+            format!("'{}' is not a name of this server.", Cut(resource)),
+        )
+        .target("resource"));
+    }
+    // MSAL.NET compares `href` with the resource.
+    let links = json!([{ "rel": TRUSTED_REALM, "href": resource }]);
+    Ok(reply::json(StatusCode::OK, &json!({ "subject": resource, "links": links })))
+}
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(
@@ -119,7 +156,8 @@ async fn issue(
         None => required("scope")?,
     };
     let audience = asked.split(' ').next().unwrap_or_default();
-    let audience = audience.strip_suffix("/.default").unwrap_or(audience);
+    let ends = EVERYTHING.iter().find_map(|end| audience.strip_suffix(end));
+    let audience = ends.unwrap_or(audience);
     if audience_of(audience, &site.names).is_none() {
         let text = format!(
             "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; add other names of this server with `goldsmith serve --host NAME`.",

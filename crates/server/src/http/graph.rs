@@ -13,6 +13,9 @@ use service::{
 
 use super::{Site, body, manager, reply};
 
+/// The limit for a list of ids; Graph allows 1,000.
+const OF_IDS: usize = 64 << 10;
+
 /// Handles requests below `/graph`.
 pub(super) async fn answer(
     site: &Site,
@@ -36,15 +39,18 @@ pub(super) async fn answer(
                 found.filter(|one| wanted.as_ref().is_none_or(|w| w.fits(one))).collect();
             Ok(list(&base, "servicePrincipals", &found))
         }
-        ("GET", [_, "serviceprincipals", id]) => {
+        ("GET", [_, "serviceprincipals" | "directoryobjects", id]) => {
             let found = principals(site).await?.into_iter();
             let found = found.into_iter().find(|one| is(&one["id"], id));
             let body = found.ok_or_else(|| not_found(id))?;
             Ok(reply::json(StatusCode::OK, &body))
         }
+        // PowerShell tries each kind of principal in turn, and lists users by name.
+        ("GET", [_, "users" | "groups"]) => Ok(list(&base, lower[1], &[])),
+        ("GET", [_, "users" | "groups", id]) => Err(not_found(id)),
         ("POST", [_, "directoryobjects", "getbyids"]) => {
             let bodies = &site.budgets.bodies;
-            let (body, _held) = body::read(&parts.headers, content, body::SMALL, bodies).await?;
+            let (body, _held) = body::read(&parts.headers, content, OF_IDS, bodies).await?;
             let ids = ids(&body)?;
             let found = principals(site).await?.into_iter();
             let found: Vec<Value> =
@@ -71,22 +77,14 @@ struct Filter {
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, ApiError> {
-        const FORMS: &[(&str, &str, &str)] = &[
-            ("serviceprincipalnames/any(c:c eq '", "')", "appId"),
-            ("serviceprincipalnames/any(x:x eq '", "')", "appId"),
-            ("appid eq '", "'", "appId"),
-            ("id eq '", "'", "id"),
-            ("displayname eq '", "'", "displayName"),
-        ];
+        const FIELDS: [&str; 3] = ["appId", "id", "displayName"];
         let text = text.trim();
-        let lower = text.to_ascii_lowercase();
-        for (before, after, field) in FORMS {
-            let quoted = lower
-                .starts_with(before)
-                .then(|| text.get(before.len()..)?.strip_suffix(after))
-                .flatten();
-            if let Some(value) = quoted {
-                return Ok(Self { field, value: value.replace("''", "'") });
+        if let Some(value) = member(text) {
+            return Ok(Self { field: "appId", value });
+        }
+        for field in FIELDS {
+            if let Some(value) = equals(text, field) {
+                return Ok(Self { field, value });
             }
         }
         Err(ApiError::bad_request(
@@ -100,6 +98,22 @@ impl Filter {
     fn fits(&self, principal: &Value) -> bool {
         is(&principal[self.field], &self.value)
     }
+}
+
+/// The value of `servicePrincipalNames/any(c:c eq 'VALUE')`. The variable has another name with each client.
+fn member(text: &str) -> Option<String> {
+    const LIST: &str = "serviceprincipalnames/any(";
+    let head = text.get(..LIST.len()).filter(|head| head.eq_ignore_ascii_case(LIST))?;
+    let (variable, condition) = text[head.len()..].strip_suffix(')')?.split_once(':')?;
+    equals(condition.trim(), variable.trim())
+}
+
+/// The value of `FIELD eq 'VALUE'`.
+fn equals(text: &str, field: &str) -> Option<String> {
+    let head = text.get(..field.len()).filter(|head| head.eq_ignore_ascii_case(field))?;
+    let value = text[head.len()..].trim_start().strip_prefix("eq ")?.trim();
+    let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+    Some(value.replace("''", "'"))
 }
 
 fn is(value: &Value, text: &str) -> bool {
@@ -184,8 +198,21 @@ mod tests {
             field("servicePrincipalNames/any(c:c eq 'ID')").unwrap(),
             ("appId", "ID".to_owned())
         );
+        assert_eq!(
+            field("servicePrincipalNames/any(c: c eq 'ID')").unwrap(),
+            ("appId", "ID".to_owned())
+        );
+        assert_eq!(field("APPID eq 'ID'").unwrap(), ("appId", "ID".to_owned()));
         assert_eq!(field("displayName eq 'it''s'").unwrap(), ("displayName", "it's".to_owned()));
-        for bad in ["", "appId ne 'x'", "appId eq 'x", "startswith(displayName,'a')"] {
+        for bad in [
+            "",
+            "appId ne 'x'",
+            "appId eq 'x",
+            "appIdeq 'x'",
+            "startswith(displayName,'a')",
+            "servicePrincipalNames/any(c:d eq 'x')",
+            "servicePrincipalNames/any(c:c eq 'x'",
+        ] {
             assert_eq!(field(bad).unwrap_err().code, "Request_UnsupportedQuery", "{bad}");
         }
     }

@@ -8,7 +8,8 @@ use sources::Catalogue;
 
 use super::{Site, host, reply};
 
-/// `GET /metadata/endpoints`: the object that `az cloud register` and Terraform read first.
+/// `GET /metadata/endpoints`: the object that `az cloud register`, Terraform and `Add-AzEnvironment` read first. It has the
+/// fields of every api-version, because their names differ.
 pub(super) fn endpoints(site: &Site, request: &Request) -> Response {
     let body = document(&site.base_url(request), site.auth.tenant());
     reply::json(StatusCode::OK, &body)
@@ -28,13 +29,19 @@ fn document(base: &str, tenant: &str) -> Value {
         },
         "resourceManager": format!("{base}/"),
         "microsoftGraphResourceId": format!("{base}/graph/"),
-        "graph": format!("{base}/graph/"),
+        // PowerShell's generated modules take it for the resource of every token for this host, so it must be the first
+        // audience. Its path would not help: they compare hosts.
+        "graph": format!("{base}/"),
         "graphAudience": format!("{base}/graph/"),
         "gallery": format!("{base}/"),
         "batch": format!("{base}/"),
         "portal": format!("{base}/"),
         "media": format!("{base}/"),
         "vmImageAliasDoc": format!("{base}/metadata/aliases.json"),
+        // The names of api-version 1.0, which `Add-AzEnvironment -ARMEndpoint` requires.
+        "galleryEndpoint": format!("{base}/"),
+        "graphEndpoint": format!("{base}/"),
+        "portalEndpoint": format!("{base}/"),
         "suffixes": {
             "storage": host,
             "keyVaultDns": format!("vault.{host}"),
@@ -98,9 +105,16 @@ mod tests {
             "batch",
             "portal",
             "vmImageAliasDoc",
+            "galleryEndpoint",
+            "graphEndpoint",
+            "portalEndpoint",
         ] {
             assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
         }
+        let audience = &body["authentication"]["audiences"][0];
+        assert_eq!((&body["graph"], &body["graphEndpoint"]), (audience, audience));
+        // PowerShell derives the address of Graph from it by cutting the slash.
+        assert!(body["microsoftGraphResourceId"].as_str().unwrap().ends_with('/'));
     }
 
     #[test]

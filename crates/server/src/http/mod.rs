@@ -109,6 +109,7 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::OpenId { adfs, tenant } => {
             Ok(authority::openid_configuration(&site, &request, adfs, tenant.as_deref()))
         }
+        Route::WebFinger => authority::web_finger(&site, &request),
         Route::Keys => Ok(authority::keys(&site)),
         Route::Token { tenant } => Ok(authority::token(&site, request, tenant.as_deref()).await),
         Route::Graph(segments) => graph::answer(&site, request, &segments).await,

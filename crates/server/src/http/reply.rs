@@ -12,8 +12,8 @@ use service::conceal::Conceal;
 
 use crate::limits::Cut;
 
-/// The last api-version of the image builder whose errors have no envelope.
-const LAST_BARE: &str = "2020-02-14";
+/// The api-versions of the image builder whose errors have no envelope.
+const BARE: [&str; 2] = ["2020-02-14", "2019-05-01-preview"];
 
 /// The maximum length of a message, which may repeat input.
 const MESSAGE_BYTES: usize = 16 * 1024;
@@ -98,9 +98,7 @@ pub(super) fn busy(message: impl Into<String>) -> ApiError {
 
 /// Whether errors of a path have no envelope in an api-version.
 pub(super) fn is_bare(path: &Path, api_version: &str) -> bool {
-    // Dates of this form sort as strings, and previews sort before the next date.
-    path.in_namespace("Microsoft.VirtualMachineImages")
-        && api_version.get(..10).is_some_and(|date| date <= LAST_BARE)
+    path.in_namespace("Microsoft.VirtualMachineImages") && BARE.contains(&api_version)
 }
 
 /// 405, with the allowed methods.
@@ -176,6 +174,8 @@ mod tests {
             (&builder, "2019-05-01-preview", true),
             (&builder, "2021-10-01", false),
             (&builder, "", false),
+            // Unknown versions are refused before the image builder sees the request.
+            (&builder, "1999-01-01", false),
             (&compute, "2019-05-01", false),
         ] {
             assert_eq!(is_bare(path, version), bare, "{version}");

@@ -9,6 +9,8 @@ pub(super) enum Route {
     Aliases,
     /// Discovery of the login endpoint.
     OpenId { adfs: bool, tenant: Option<String> },
+    /// Whether the login endpoint, in its form of AD FS, is trusted for this host.
+    WebFinger,
     /// Public keys of tokens.
     Keys,
     /// The token endpoint.
@@ -43,6 +45,7 @@ impl Route {
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
             ["openapi.json"] => Self::OpenApi,
+            [".well-known", "webfinger"] => Self::WebFinger,
             ["graph", ..] => {
                 Self::Graph(given[1..].iter().map(|part| (*part).to_owned()).collect())
             }
@@ -61,6 +64,7 @@ impl Route {
             Self::Metadata
             | Self::Aliases
             | Self::OpenId { .. }
+            | Self::WebFinger
             | Self::Keys
             | Self::Alive
             | Self::Ready
@@ -73,7 +77,7 @@ impl Route {
     pub(super) fn class(&self) -> &'static str {
         match self {
             Self::Metadata | Self::Aliases => "metadata",
-            Self::OpenId { .. } | Self::Keys => "discovery",
+            Self::OpenId { .. } | Self::WebFinger | Self::Keys => "discovery",
             Self::Token { .. } => "token",
             Self::Graph(_) => "graph",
             Self::Storage(_) => "storage",
@@ -124,6 +128,7 @@ mod tests {
             ),
             ("/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
             ("/adfs/oauth2/token", Route::Token { tenant: None }),
+            ("/.well-known/webfinger", Route::WebFinger),
             ("/adfs/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
             ("/t/discovery/v2.0/keys", Route::Keys),
             ("/adfs/discovery/keys", Route::Keys),

@@ -98,7 +98,12 @@ const NOWHERE: &str = "/nowhere?api-version=2022-12-01";
 #[tokio::test]
 async fn resource_manager_requires_a_valid_token() {
     let place = Bench::new().await;
-    for scope in [ARM, "https://management.azure.com/.default", "https://localhost:1/.default"] {
+    for scope in [
+        ARM,
+        "https://management.azure.com/.default",
+        "https://localhost:1/.default",
+        "https://localhost:1//openid",
+    ] {
         let token = place.token(scope).await;
         let response = place.send("GET", NOWHERE, &token, "").await;
         assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{scope}");
@@ -224,6 +229,9 @@ async fn directory_has_service_principals_and_managed_identities() {
         assert_eq!(body["value"].as_array().unwrap().len(), 1, "{body}");
         assert_eq!(body["value"][0]["id"], object);
     }
+    let path = format!("/graph/v1.0/directoryObjects/{}", place.ci.client.object_id);
+    let body = value(place.send("GET", &path, &token, "").await).await;
+    assert_eq!(body["@odata.type"], "#microsoft.graph.servicePrincipal");
     let path = "/graph/v1.0/directoryObjects/getByIds";
     let body = value(place.send("POST", path, &token, r#"{"ids":["pid","x"]}"#).await).await;
     assert_eq!(body["value"][0]["appId"], "CID");
