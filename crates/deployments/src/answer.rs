@@ -97,7 +97,12 @@ async fn one(
     let key = ResourceKey::of(&place.deployment(name));
     match call.method {
         Method::Put => accept::put(requests, call, place, name).await,
-        Method::Get => Ok(Reply::ok(history::existing(app, &key, name).await?.view())),
+        Method::Get => {
+            let record = history::existing(app, &key, name).await?;
+            let reply = Reply::ok(record.view());
+            // PowerShell polls the deployment itself, every 5 s without the header.
+            Ok(if record.is_active() { reply.header("retry-after", "1") } else { reply })
+        }
         Method::Head => {
             let found = app.store().deployment(&key).await?.is_some();
             let status = if found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND };
