@@ -436,6 +436,29 @@ def test_failed_deployment_names_the_resource_and_its_error(client):
     assert failed["targetResource"]["resourceName"]
 
 
+def test_role_of_a_template_is_previewed_as_created_and_then_as_unchanged(client):
+    own = "resourcegroups/rg/providers/Microsoft.Resources/deployments/ps-role"
+    kind = "Microsoft.Authorization/roleDefinitions"
+    made = request(deployment_files.template([{
+        "type": kind, "apiVersion": "2022-04-01", "name": "[guid(resourceGroup().id, 'ps-role')]",
+        **role("[resourceGroup().id]", "Image reader"),
+    }]))
+
+    def preview():
+        """Get-AzResourceGroupDeploymentWhatIfResult."""
+        answer = client.arm("POST", f"{own}/whatIf", DEPLOYMENTS_API, made)
+        assert answer.status == 200 and answer.json()["status"] == "Succeeded", answer.text
+        changes = answer.json()["properties"]["changes"]
+        (change,) = [one for one in changes if f"/{kind}/" in one["resourceId"]]
+        return change["changeType"]
+
+    assert preview() == "Create"
+    assert client.arm("PUT", own, DEPLOYMENTS_API, made).status == 201
+    deployment, _ = deployed(client, "rg", "ps-role")
+    assert deployment["properties"]["provisioningState"] == "Succeeded", deployment
+    assert preview() == "NoChange"
+
+
 def test_invalid_template_stops_the_cmdlet_at_its_validation(client):
     own = "resourcegroups/rg/providers/Microsoft.Resources/deployments/ps-invalid"
     wrong = request(deployment_files.template([
