@@ -18,7 +18,7 @@ pub(crate) struct Eval {
     /// The expression, with or without its square brackets, such as "toUpper('a')"
     #[arg(value_name = "EXPRESSION", allow_hyphen_values = true)]
     pub(crate) expression: String,
-    /// Deployment file (ARM template or Bicep) whose parameters, variables, functions and resources the
+    /// Deployment file (ARM template or Bicep) whose parameters, variables and functions the
     /// expression can name
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,

@@ -40,7 +40,7 @@ const PUBLIC_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 const DEADLINE: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(args: &cli::Az, output: &Output) -> Result {
-    let login = Login::load()?;
+    let login = may_wait(Login::load)?;
     let folder = connected(&login, output).await?;
     #[expect(clippy::disallowed_methods, reason = "az replaces this process")]
     let mut az = std::process::Command::new(PROGRAM);

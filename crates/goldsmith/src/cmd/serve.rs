@@ -102,6 +102,7 @@ fn text(running: &Running) -> String {
          To connect goldsmith itself:\n\n\
          goldsmith login --server {url} --tenant {tenant} --client-id {id} --client-secret {secret} \
          --ca {ca}\n\n\
+         Then goldsmith az … runs az against this service, apart from az's other logins.\n\n\
          {remark}",
         url = running.url,
         bundle = quoted(&running.ca_bundle.display().to_string()),

@@ -222,7 +222,6 @@ fn required_parameter_without_a_value_is_named() {
 #[test]
 fn malformed_deployment_file_is_reported_with_position() {
     let sandbox = Sandbox::new();
-    sandbox.write("main.json", &MAIN.replace("\"resources\": [", "\"resources\": ["));
     sandbox.write("broken.json", &MAIN.replace("\"variables\": {", "\"variables\": {]"));
     let broken = error(&sandbox, &["validate", "broken.json"]);
     assert_eq!(text(&broken, "code"), "InvalidRequestContent");
