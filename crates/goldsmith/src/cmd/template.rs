@@ -35,7 +35,7 @@ pub(crate) async fn read(args: &cli::Template, output: &Output) -> Result<Input>
         false => {
             refuse_options(args)?;
             let title = args.file.display().to_string();
-            Image { title, name: deployment::name(&path), text }
+            Image { title, name: deployment::name(&path), text, secure: false }
         }
     };
     let template = template(&image, args, output)?;
@@ -68,7 +68,8 @@ fn template(image: &Image, args: &cli::Template, output: &Output) -> Result<Temp
     };
     let options = ParseOptions { api_version, face: Face::File };
     let parsed = engine::template::parse(&image.text, &options);
-    output.diagnostics(&image.title, &image.text, &parsed.diagnostics);
+    let excerpt = (!image.secure).then_some(&*image.text);
+    output.diagnostics(&image.title, excerpt, &parsed.diagnostics);
     let Some(mut template) = parsed.template else {
         let first = parsed.diagnostics.iter().find(|d| d.severity == Severity::Error);
         return Err(Failure::printed(first.map_or(ErrorCode::ValidationFailed, |d| d.code)));

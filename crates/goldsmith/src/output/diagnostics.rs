@@ -7,8 +7,8 @@ use serde_json::json;
 use super::Output;
 
 impl Output {
-    /// Prints the mistakes of a text. `title` is the name of its file.
-    pub(crate) fn diagnostics(&self, title: &str, text: &str, diagnostics: &[Diagnostic]) {
+    /// Prints the mistakes of a text. `title` is the name of its file. Without `text` there are no excerpts.
+    pub(crate) fn diagnostics(&self, title: &str, text: Option<&str>, diagnostics: &[Diagnostic]) {
         if self.is_json() {
             for diagnostic in diagnostics {
                 let kind = match diagnostic.severity {
@@ -36,7 +36,12 @@ impl Output {
     }
 }
 
-fn render(handler: &GraphicalReportHandler, title: &str, text: &str, d: &Diagnostic) -> String {
+fn render(
+    handler: &GraphicalReportHandler,
+    title: &str,
+    text: Option<&str>,
+    d: &Diagnostic,
+) -> String {
     let severity = match d.severity {
         Severity::Error => miette::Severity::Error,
         Severity::Warning => miette::Severity::Warning,
@@ -44,13 +49,19 @@ fn render(handler: &GraphicalReportHandler, title: &str, text: &str, d: &Diagnos
     let at = if d.path.is_empty() { String::new() } else { format!(" at {}", d.path) };
     let mut shown = MietteDiagnostic::new(d.message.clone())
         .with_code(format!("{}{at}", d.code.name()))
-        .with_severity(severity)
-        .with_label(LabeledSpan::underline(d.span.clone()));
+        .with_severity(severity);
+    if text.is_some() {
+        shown = shown.with_label(LabeledSpan::underline(d.span.clone()));
+    }
     if let Some(hint) = &d.hint {
         shown = shown.with_help(hint.clone());
     }
-    let source = NamedSource::new(title, text.to_owned());
-    let report = miette::Report::new(shown).with_source_code(source);
+    let source = text.map(|text| NamedSource::new(title, text.to_owned()));
+    let report = miette::Report::new(shown);
+    let report = match source {
+        Some(source) => report.with_source_code(source),
+        None => report,
+    };
     let mut rendered = String::new();
     match handler.render_report(&mut rendered, report.as_ref()) {
         Ok(()) => rendered,

@@ -220,6 +220,24 @@ fn required_parameter_without_a_value_is_named() {
 }
 
 #[test]
+fn parameters_are_files_json_or_values_and_the_last_one_wins() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.json", MAIN);
+    sandbox.write("p.json", r#"{"offer": {"value": "file"}, "packages": {"value": ["a"]}}"#);
+    let eval = |parameters: &[&str]| {
+        let expression = "concat(createArray(parameters('offer')), parameters('packages'))";
+        let words = ["template", "eval", expression, "--template", "main.json", "--parameters"];
+        let printed = printed(&sandbox, &[&words[..], parameters].concat());
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    assert_eq!(eval(&["p.json"]), json!(["file", "a"]));
+    assert_eq!(eval(&["@p.json", "OFFER=value"]), json!(["value", "a"]));
+    assert_eq!(eval(&["offer=value", "p.json"]), json!(["file", "a"]));
+    let inline = r#"{"packages": {"value": []}}"#;
+    assert_eq!(eval(&["p.json", "--parameters", inline, "offer=a=b"]), json!(["a=b"]));
+}
+
+#[test]
 fn malformed_deployment_file_is_reported_with_position() {
     let sandbox = Sandbox::new();
     sandbox.write("broken.json", &MAIN.replace("\"variables\": {", "\"variables\": {]"));
@@ -259,6 +277,24 @@ fn mistake_in_the_image_template_is_shown_in_its_evaluated_form() {
     let shown = stderr(&sandbox.run(&["validate", "main.json"]));
     assert!(shown.contains("main.json: web, evaluated"), "{shown}");
     assert!(shown.contains("\"type\": \"Shel\""), "{shown}");
+}
+
+#[test]
+fn secret_is_not_shown_with_a_mistake_beside_it() {
+    let sandbox = Sandbox::new();
+    let wrong = MAIN.replace(
+        r#"{ "type": "Shell", "inline": ["[concat('printf"#,
+        r#"{ "type": "Shel", "inline": ["[concat('printf"#,
+    );
+    assert_ne!(wrong, MAIN);
+    sandbox.write("main.json", &wrong);
+    let options = ["--parameters", "offer=debian-12", "password=swordfish"];
+    let output = sandbox.run(&[&["validate", "main.json"], &options[..]].concat());
+    let shown = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("properties.customize[1].type"), "{shown}");
+    assert!(shown.contains("did you mean"), "{shown}");
+    assert!(!shown.contains("swordfish"), "{shown}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(in crate::cmd) struct Image {
     pub(in crate::cmd) name: String,
     /// The body as indented JSON.
     pub(in crate::cmd) text: String,
+    /// Whether the text contains secrets, so that it is not shown.
+    pub(in crate::cmd) secure: bool,
 }
 
 /// An image template, and the deployment that contains it.
@@ -51,7 +53,7 @@ pub(in crate::cmd) fn image(
     let name = short_name(resource).to_owned();
     let title = format!("{}: {name}, evaluated", file.path.display());
     output.text(&format!("image template {name} of {}", file.path.display()));
-    Ok(Image { title, name, text: text(resource, &body) })
+    Ok(Image { title, name, text: text(resource, &body), secure: found.preview.secure })
 }
 
 fn is_image(resource: &Resource) -> bool {

@@ -45,7 +45,11 @@ fn by_name(word: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && name.chars().all(plain)).then_some((name, value))
 }
 
+/// The values in a file, or in JSON on the command line.
 fn of_file(word: &str, output: &Output) -> Result<Parameters> {
+    if word.trim_start().starts_with('{') {
+        return parsed(Path::new(FLAG), word, output);
+    }
     let path = Path::new(word.strip_prefix('@').unwrap_or(word));
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(BICEP)) {
         let message = format!("{} is Bicep, not JSON", path.display());
@@ -55,8 +59,12 @@ fn of_file(word: &str, output: &Output) -> Result<Parameters> {
     let text = text(path).map_err(|error| {
         error.hint("give a parameters file, or NAME=VALUE; several may follow one --parameters")
     })?;
-    let parsed = Parameters::parse(&text, &Limits::default());
-    parsed.map_err(|error| Report::of_file(path, &text).print(&error, output))
+    parsed(path, &text, output)
+}
+
+fn parsed(path: &Path, text: &str, output: &Output) -> Result<Parameters> {
+    let parsed = Parameters::parse(text, &Limits::default());
+    parsed.map_err(|error| Report::of_file(path, text).print(&error, output))
 }
 
 fn text(path: &Path) -> Result<String, Error> {

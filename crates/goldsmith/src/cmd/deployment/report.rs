@@ -47,7 +47,7 @@ impl<'a> Report<'a> {
             line: usize::try_from(position.line).unwrap_or(usize::MAX),
             span,
         };
-        output.diagnostics(&self.title, self.text, &[diagnostic]);
+        output.diagnostics(&self.title, Some(self.text), &[diagnostic]);
         Failure::printed(code)
     }
 }
