@@ -54,7 +54,8 @@ impl<'a> Call<'a> {
 
 /// Names stand between the segments of the type.
 fn resource(function: &str, kind: &str, names: &[&str]) -> Result<String, Fault> {
-    let mut segments = kind.split('/');
+    // Azure's own samples write `Microsoft.Resources/resourceGroups/`.
+    let mut segments = kind.trim_end_matches('/').split('/');
     let namespace = segments.next().unwrap_or_default();
     let types: Vec<&str> = segments.collect();
     if types.len() != names.len() {

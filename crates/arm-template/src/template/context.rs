@@ -35,7 +35,11 @@ impl Context for Session<'_> {
         if let Some(known) = self.names.known_variable(name) {
             return Ok(known);
         }
-        let value = self.entered("variable", name, || self.evaluate_variable(name))?;
+        let Some(variable) = self.find_variable(name) else {
+            let message = format!("The template variable '{name}' is not found");
+            return Err(Fault::new(message).complete());
+        };
+        let value = self.entered("variable", name, || self.evaluate_variable(name, &variable))?;
         self.names.remember_variable(name, value.clone());
         Ok(value)
     }

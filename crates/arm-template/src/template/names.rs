@@ -100,7 +100,8 @@ impl Names {
         properties.insert("provisioningState", "Accepted".into());
         let mut deployment = Object::new();
         deployment.insert("name", facts.name.clone().into());
-        if let Some(location) = &facts.location {
+        let location = facts.location.as_ref();
+        if let Some(location) = location.filter(|_| facts.scope.resource_group().is_none()) {
             deployment.insert("location", location.clone().into());
         }
         deployment.insert("properties", properties.into());

@@ -51,6 +51,13 @@ pub(super) struct Progress {
     guids: RefCell<(Arc<str>, usize)>,
 }
 
+/// A variable as the template has it.
+pub(super) enum Variable<'a> {
+    Value(&'a Node),
+    /// The loop that makes it, and its place among the loops.
+    Loop(usize, &'a Node),
+}
+
 /// The budget of an evaluation.
 pub(super) fn budget(facts: &Facts) -> Budget {
     let budget = Budget::new(facts.limits.clone());
@@ -156,35 +163,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) fn evaluate_variable(&self, name: &str) -> Result<Evaluated, Error> {
-        let session = self.at(Place::Variable);
-        let variables = self.names.template.node().get("variables");
-        let explain = |error: Error| {
-            explained(
-                error.within_key("variables"),
-                &format!("The template variable '{name}' is not valid"),
-            )
-        };
+    /// What the template says about a variable.
+    pub(super) fn find_variable(&self, name: &str) -> Option<Variable<'a>> {
+        let variables = self.names.template.node().get("variables")?;
         let is_loops = |node: &Node| same_name(name, "copy") && node.as_array().is_some();
-        let node = variables.and_then(|variables| variables.get(name));
-        if let Some(node) = node.filter(|node| !is_loops(node)) {
-            return session.node(node, &[]).map_err(|error| explain(error.within_key(name)));
+        if let Some(node) = variables.get(name).filter(|node| !is_loops(node)) {
+            return Some(Variable::Value(node));
         }
-        let loops =
-            variables.and_then(|variables| variables.get("copy")?.as_array()).unwrap_or_default();
-        for (index, copy) in loops.iter().enumerate() {
-            let own = copy.get("name").and_then(Node::as_literal);
-            if own.is_some_and(|own| same_name(&own, name)) {
-                let copies = session.evaluator(&[]).copies(copy);
-                return copies
-                    .map_err(|error| explain(error.within_index(index).within_key("copy")));
+        let mut loops = variables.get("copy")?.as_array()?.iter().enumerate();
+        let has_name = |copy: &Node| {
+            copy.get("name").and_then(Node::as_literal).is_some_and(|own| same_name(&own, name))
+        };
+        loops.find(|(_, copy)| has_name(copy)).map(|(index, copy)| Variable::Loop(index, copy))
+    }
+
+    pub(super) fn evaluate_variable(
+        &self,
+        name: &str,
+        variable: &Variable<'_>,
+    ) -> Result<Evaluated, Error> {
+        let session = self.at(Place::Variable);
+        let value = match variable {
+            Variable::Value(node) => {
+                session.node(node, &[]).map_err(|error| error.within_key(name))
             }
-        }
-        Err(Error::new(
-            Kind::Evaluation,
-            format!("The template variable '{name}' is not found"),
-            None,
-        ))
+            Variable::Loop(index, copy) => {
+                let copies = session.evaluator(&[]).copies(copy);
+                copies.map_err(|error| error.within_index(*index).within_key("copy"))
+            }
+        };
+        value.map_err(|error| {
+            let error = error.within_key("variables");
+            explained(error, &format!("The template variable '{name}' is not valid"))
+        })
     }
 
     /// Evaluates a name unless that is being done already.

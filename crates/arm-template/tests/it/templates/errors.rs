@@ -1,8 +1,8 @@
 //! Mistakes, with their places.
 
-use arm_template::{Kind, Limits, Template};
+use arm_template::{Kind, Limits, Linked, Template};
 
-use super::{classic, plan_error, symbolic, try_plan};
+use super::{World, classic, group_scope, named, plan, plan_error, symbolic, try_plan};
 
 #[test]
 fn mistakes_of_the_shape_are_found_when_the_template_is_read() {
@@ -118,5 +118,49 @@ fn random_cuts_of_a_template_are_errors_or_plans_but_no_crash() {
         if let Err(error) = try_plan(&cut, "{}") {
             assert!(!error.message.is_empty());
         }
+    }
+}
+
+#[test]
+fn unknown_variable_is_reported_where_it_is_used() {
+    let template = classic(
+        r#""variables": {},
+        "resources": [{"type": "A.B/c", "apiVersion": "2024-01-01", "name": "[variables('none')]"}]"#,
+    );
+    let error = plan_error(&template);
+    assert_eq!(error.position.map(|position| position.line), Some(2), "{error}");
+    assert_eq!(error.path, "resources[0].name");
+}
+
+#[test]
+fn surplus_parameter_of_a_nested_deployment_is_reported_at_the_deployment() {
+    let template = classic(&format!(
+        r#""resources": [
+        {{"type": "Microsoft.Resources/deployments", "apiVersion": "2024-01-01", "name": "inner", "properties": {{
+            "mode": "Incremental", "expressionEvaluationOptions": {{"scope": "inner"}},
+            "parameters": {{"none": {{"value": 1}}}}, "template": {}}}}}]"#,
+        classic(r#""resources": []"#)
+    ));
+    let plan = plan(&template);
+    let inner = named(&plan, "inner");
+    let nested = plan.nested(inner, &World::default()).expect("its parameters are evaluated");
+    let facts = plan.facts().nested("inner", group_scope(), None);
+    let error = nested.plan(facts, Linked::default()).expect_err("the parameter is surplus");
+    assert_eq!(error.position, Some(inner.position), "{error}");
+}
+
+#[test]
+fn unknown_name_has_the_place_of_its_use() {
+    for (expression, message) in [
+        ("[variables('none')]", "The template variable 'none' is not found"),
+        ("[parameters('none')]", "The template parameter 'none' is not found"),
+    ] {
+        let error = plan_error(&classic(&format!(
+            r#""variables": {{"copy": [{{"name": "v", "count": 1, "input": 1}}]}},
+            "resources": [{{"type": "N.C/t", "apiVersion": "1", "name": "{expression}"}}]"#
+        )));
+        assert!(error.message.ends_with(message), "{error}");
+        assert_eq!(error.path, "resources[0].name");
+        assert_eq!(error.position.map(|position| position.line), Some(2));
     }
 }

@@ -173,3 +173,28 @@ fn child_of_a_resource_without_a_name_must_not_be_deployed() {
     let error = plan_error(&template.replace("CHILD", "true"));
     assert_eq!(error.path, "resources[0].resources[0]", "{error}");
 }
+
+#[test]
+fn resource_group_can_be_named_as_samples_do() {
+    let plan = subscription_plan(
+        r#""resources": [
+            {"type": "Microsoft.Resources/resourceGroups", "apiVersion": "1", "name": "g", "location": "westus"},
+            {"type": "Microsoft.Resources/deployments", "apiVersion": "1", "name": "d", "resourceGroup": "g",
+             "dependsOn": ["[resourceId('Microsoft.Resources/resourceGroups/', 'g')]"],
+             "properties": {"mode": "Incremental", "template": {}}}]"#,
+    );
+    assert_eq!(plan.resources()[1].after, [0]);
+}
+
+#[test]
+fn deployment_tells_its_location_outside_of_resource_groups_only() {
+    let output = r#""resources": [], "outputs": {"x": {"type": "bool", "value": "[contains(deployment(), 'location')]"}}"#;
+    let value = |plan: &Plan| {
+        plan.outputs(&arm_template::NothingDeployed).expect("the outputs")[0].value.clone()
+    };
+    assert_eq!(value(&subscription_plan(output)), Some(true.into()));
+    let template = Template::parse(&classic(output), &Limits::default()).expect("the template");
+    let facts = Facts { location: Some("westus".into()), ..facts() };
+    let plan = template.plan(&Parameters::new(), facts).expect("the plan");
+    assert_eq!(value(&plan), Some(false.into()));
+}
