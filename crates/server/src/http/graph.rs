@@ -110,10 +110,14 @@ fn member(text: &str) -> Option<String> {
 
 /// The value of `FIELD eq 'VALUE'`.
 fn equals(text: &str, field: &str) -> Option<String> {
-    let head = text.get(..field.len()).filter(|head| head.eq_ignore_ascii_case(field))?;
-    let value = text[head.len()..].trim_start().strip_prefix("eq ")?.trim();
-    let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
-    Some(value.replace("''", "'"))
+    let (own, rest) = text.split_once(' ')?;
+    let (operator, value) = rest.trim_start().split_once(' ')?;
+    if !own.eq_ignore_ascii_case(field) || !operator.eq_ignore_ascii_case("eq") {
+        return None;
+    }
+    let value = value.trim().strip_prefix('\'')?.strip_suffix('\'')?;
+    let ends_early = value.replace("''", "").contains('\'');
+    (!ends_early).then(|| value.replace("''", "'"))
 }
 
 fn is(value: &Value, text: &str) -> bool {
@@ -209,6 +213,7 @@ mod tests {
             "appId ne 'x'",
             "appId eq 'x",
             "appIdeq 'x'",
+            "appId eq 'x' or id eq 'y'",
             "startswith(displayName,'a')",
             "servicePrincipalNames/any(c:d eq 'x')",
             "servicePrincipalNames/any(c:c eq 'x'",
