@@ -1,7 +1,7 @@
 //! Preflight: what is wrong with a template's resources, before anything is made.
 
 use arm::{ApiError, region};
-use arm_template::{Rendered, RenderedResource, Resource};
+use arm_template::{Kind, Rendered, RenderedResource, Resource};
 use providers::{REGISTRY, namespaces};
 use serde_json::Value;
 
@@ -24,6 +24,7 @@ pub(crate) async fn all(
     draft: &Draft,
 ) -> Result<Rendered, ApiError> {
     let rendered = tree::render(requests, &draft.preview).await?;
+    outputs(&rendered)?;
     if draft.request.level == Level::Template {
         return Ok(rendered);
     }
@@ -40,6 +41,15 @@ pub(crate) async fn all(
         return Ok(rendered);
     }
     Err(errors::preflight(name, &requests.client.correlation_id, details))
+}
+
+/// Refuses outputs that are wrong whatever the resources will be.
+fn outputs(rendered: &Rendered) -> Result<(), ApiError> {
+    let mut wrong = rendered.deployments().into_iter().flat_map(|one| &one.output_errors);
+    match wrong.find(|output| output.error.kind != Kind::Pending) {
+        Some(output) => Err(errors::template(&output.error)),
+        None => Ok(()),
+    }
 }
 
 /// Checks a resource by its type: whether there is such a type, whether clients may write it, and what the type itself

@@ -87,7 +87,11 @@ fn plan(request: &Request, links: &Links, facts: Facts) -> Result<Plan, ApiError
     let given = links.parameters.as_deref().map(|text| Parameters::parse(text, &limits));
     let parameters = match (given, &request.parameters) {
         (Some(parsed), _) => parsed.map_err(wrong)?,
-        (None, Some(node)) => Parameters::from_node(node).map_err(wrong)?,
+        (None, Some(node)) => match &request.external_inputs {
+            Some(inputs) => Parameters::from_node_with_inputs(node, inputs, &limits),
+            None => Parameters::from_node(node),
+        }
+        .map_err(wrong)?,
         (None, None) => Parameters::default(),
     };
     refuse_secrets(&parameters)?;

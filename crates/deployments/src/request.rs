@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) template_link: Option<Value>,
     /// The object of parameters, each with its `value`.
     pub(crate) parameters: Option<Node>,
+    /// The values that expressions of parameters read.
+    pub(crate) external_inputs: Option<Node>,
     /// Where to get the parameters otherwise.
     pub(crate) parameters_link: Option<Value>,
     pub(crate) mode: Mode,
@@ -100,6 +102,7 @@ impl Request {
             template,
             template_link: json_of("templateLink"),
             parameters: given("parameters"),
+            external_inputs: given("externalInputs"),
             parameters_link: json_of("parametersLink"),
             mode: mode(json_of("mode").as_ref())?,
             on_error: on_error(json_of("onErrorDeployment").as_ref())?,
@@ -119,6 +122,7 @@ impl Request {
             template: None,
             template_link: uri.map(|uri| json!({ "uri": uri })),
             parameters: None,
+            external_inputs: None,
             parameters_link: None,
             mode: Mode::Incremental,
             on_error: None,

@@ -43,7 +43,13 @@ struct Known {
     groups: HashMap<String, Option<Resource>>,
     open_groups: RefCell<BTreeMap<String, String>>,
     linked: HashMap<String, Linked>,
-    open_links: RefCell<BTreeMap<String, (Option<serde_json::Value>, Option<serde_json::Value>)>>,
+    open_links: RefCell<BTreeMap<String, OpenLinks>>,
+}
+
+/// The links of a nested deployment, as a request would have them.
+struct OpenLinks {
+    template: Option<serde_json::Value>,
+    parameters: Option<serde_json::Value>,
 }
 
 impl Surroundings for Known {
@@ -78,7 +84,7 @@ impl Surroundings for Known {
             return Ok(Some(linked.clone()));
         }
         let [template, parameters] = links.map(|link| link.as_ref().map(link_value));
-        self.open_links.borrow_mut().insert(key, (template, parameters));
+        self.open_links.borrow_mut().insert(key, OpenLinks { template, parameters });
         Ok(None)
     }
 }
@@ -101,7 +107,7 @@ impl Known {
             self.groups.insert(key, row);
             is_new = true;
         }
-        for (key, (template, parameters)) in std::mem::take(self.open_links.get_mut()) {
+        for (key, OpenLinks { template, parameters }) in std::mem::take(self.open_links.get_mut()) {
             let mut links = Links::default();
             if let Some(link) = template {
                 links.add_template(requests.app(), &link, None).await?;

@@ -17,7 +17,10 @@ use service::{
 use super::{
     Site,
     around::{self, Trace},
-    body, following as sent, reply, session::Session, streamed};
+    body, following as sent, reply,
+    session::Session,
+    streamed,
+};
 use crate::routes;
 
 /// Makes clients fetch a newer token: az then repeats the call.

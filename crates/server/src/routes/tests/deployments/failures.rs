@@ -125,6 +125,34 @@ async fn condition_that_is_false_excludes_a_type_that_is_not_supported() {
 }
 
 #[tokio::test]
+async fn output_that_is_wrong_in_any_case_is_refused() {
+    let server = Server::with_group().await;
+    for value in ["[nothing()]", "[parameters('none')]", "[int('x')]"] {
+        let outputs = json!({ "outputs": { "wrong": { "type": "string", "value": value } } });
+        let body = request(template(json!([identity("abc")]), outputs), json!({}));
+        let refused = server.act("main", "validate", &body).await;
+        assert_eq!(code(refused), (400, "InvalidTemplate".into()), "{value}");
+        assert_eq!(code(server.deploy("main", &body).await), (400, "InvalidTemplate".into()));
+    }
+}
+
+#[tokio::test]
+async fn parameter_is_an_expression_over_external_inputs() {
+    let server = Server::with_group().await;
+    let more = json!({
+        "parameters": { "name": { "type": "string" } },
+        "outputs": { "name": { "type": "string", "value": "[parameters('name')]" } },
+    });
+    let given = json!({
+        "parameters": { "name": { "expression": "[externalInputs('who')]" } },
+        "externalInputs": { "who": { "value": "me" } },
+    });
+    server.deploy("main", &request(template(json!([]), more), given)).await.unwrap();
+    let shown = server.deployment("main").await;
+    assert_eq!(shown["properties"]["outputs"]["name"]["value"], "me", "{shown}");
+}
+
+#[tokio::test]
 async fn output_that_cannot_be_evaluated_fails_the_deployment() {
     let server = Server::with_group().await;
     let outputs = json!({ "outputs": { "wrong": {
