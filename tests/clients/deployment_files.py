@@ -7,7 +7,7 @@ import templates
 SCHEMA = "https://schema.management.azure.com/schemas/{}#"
 IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
-# With comments, an expression over two lines and a comma too many, as az sends them unchanged.
+# With comments and an expression over two lines, which az sends unchanged.
 COMMENTED = """{
   "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
   "contentVersion": "1.0.0.0",
@@ -22,7 +22,7 @@ COMMENTED = """{
       "name": "[concat(parameters('name'),
         '-', copyIndex())]",
       "location": "[resourceGroup().location]", /* where the group is */
-      "copy": { "name": "all", "count": "[parameters('count')]" },
+      "copy": { "name": "all", "count": "[parameters('count')]" }
     }
   ],
   "outputs": {
