@@ -92,7 +92,7 @@ impl Fault {
     pub fn at(self, position: Option<Position>) -> Error {
         let Self { kind, message, function, inner, .. } = self;
         match inner {
-            Some(inner) => *inner,
+            Some(inner) => Error { position: inner.position.or(position), ..*inner },
             None => Error { function, ..Error::new(kind, message, position) },
         }
     }
@@ -101,7 +101,9 @@ impl Fault {
 /// A fault that has a place already: the path is final.
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        let error = Error { rooted: true, ..error };
+        // An error without any place gets that of the expression that asked.
+        let rooted = error.rooted || error.position.is_some() || !error.path.is_empty();
+        let error = Error { rooted, ..error };
         Self {
             kind: error.kind,
             message: error.message.clone(),

@@ -163,7 +163,10 @@ impl Nested {
         self.outer.is_some()
     }
 
-    fn within(&self, error: Error) -> Error {
+    /// What has no place in the text of the nested template, such as a parameter that it does not declare, is reported
+    /// at the deployment.
+    fn within(&self, mut error: Error) -> Error {
+        error.position = error.position.or(Some(self.resource.position));
         error.within(&format!("{}.properties.template", self.resource.path))
     }
 }
