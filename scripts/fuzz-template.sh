@@ -9,7 +9,7 @@ rounds=0
 cargo test --quiet --locked --profile fuzz -p arm-template --lib --test it --no-run
 end=$((SECONDS + seconds))
 while ((SECONDS < end)); do
-    # One round takes half a minute or so.
+    # One round takes a minute or so.
     PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz -p arm-template --lib --test it -- fuzz:: >/dev/null
     rounds=$((rounds + 1))
 done

@@ -84,7 +84,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 }
 
 /// Checks that a place is in the text, or right behind it.
-fn check_place(text: &str, position: Option<Position>) -> Result<(), TestCaseError> {
+pub(super) fn check_place(text: &str, position: Option<Position>) -> Result<(), TestCaseError> {
     let Some(position) = position else { return Ok(()) };
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let line = text.split('\n').nth(position.line as usize - 1);

@@ -3,6 +3,7 @@
 
 mod documents;
 mod expressions;
+mod templates;
 
 use arm_template::{Error, Kind, Limits};
 use proptest::prelude::*;
