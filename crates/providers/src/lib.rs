@@ -15,6 +15,7 @@ pub mod resource_group;
 pub mod storage;
 pub mod subscription;
 pub mod tags;
+pub mod template_specs;
 
 pub use compute::{platform_image, replication, sku};
 pub(crate) use compute::{remove_stored, versions_of};
@@ -37,6 +38,8 @@ const TYPES: &[&dyn ResourceType<App>] = &[
     &network::vnet::VirtualNetwork,
     &network::subnet::Subnet,
     &storage::StorageAccount,
+    &template_specs::spec::TemplateSpec,
+    &template_specs::version::Version,
     &machine::VIRTUAL_MACHINE,
     &machine::MANAGED_DISK,
     &machine::NETWORK_INTERFACE,

@@ -18,7 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sources", &["api", "vm", "images"]),
     ("engine", &["api", "vm", "images", "regions", "sources"]),
     ("service", &["api", "arm", "db", "images", "sources", "engine"]),
-    ("providers", &["api", "arm", "db", "images", "regions", "sources", "engine", "service"]),
+    (
+        "providers",
+        &["api", "arm", "arm-template", "db", "images", "regions", "sources", "engine", "service"],
+    ),
     ("deployments", &["arm", "arm-template", "db", "images", "sources", "service", "providers"]),
     ("runs", &["api", "arm", "db", "images", "sources", "engine", "service", "providers"]),
     (
