@@ -26,6 +26,7 @@ mod place;
 mod record;
 mod request;
 mod run;
+mod source;
 mod surplus;
 mod time;
 mod tree;

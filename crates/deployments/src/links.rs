@@ -1,5 +1,5 @@
-//! Templates and parameters that a deployment refers to by URI. The service fetches them, within the limits that it also
-//! has for scripts of image templates.
+//! Templates and parameters that a deployment refers to: by URI, or in a template spec. The service fetches what has a
+//! URI, within the limits that it also has for scripts of image templates.
 
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use serde_json::Value;
 use service::App;
 use sources::fetch;
 
-use crate::request::Request;
+use crate::{
+    request::Request,
+    source::{self, Source},
+};
 
 /// The limit of one fetch.
 const TIME: Duration = Duration::from_secs(40);
@@ -25,7 +28,7 @@ pub(crate) struct Links {
     pub(crate) template: Option<String>,
     /// Where the template came from: the base of relative paths in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) uri: Option<String>,
+    pub(crate) source: Option<Source>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parameters: Option<String>,
 }
@@ -33,7 +36,7 @@ pub(crate) struct Links {
 /// Fetches what a request links to.
 ///
 /// # Errors
-/// `InvalidTemplateLink`, `InvalidContentLink`, `TemplateSpecsNotSupported`.
+/// `InvalidTemplateLink`, `InvalidContentLink`, `InvalidTemplateSpec`.
 pub(crate) async fn follow(app: &App, request: &Request) -> Result<Links, ApiError> {
     let mut links = Links::default();
     if request.template.is_none()
@@ -55,10 +58,10 @@ impl Links {
         &mut self,
         app: &App,
         link: &Value,
-        base: Option<&str>,
+        base: Option<&Source>,
     ) -> Result<(), ApiError> {
-        let (text, uri) = text(app, link, base, "templateLink").await?;
-        (self.template, self.uri) = (Some(text), Some(uri));
+        let (text, source) = text(app, link, base, "templateLink").await?;
+        (self.template, self.source) = (Some(text), Some(source));
         Ok(())
     }
 
@@ -67,78 +70,44 @@ impl Links {
         &mut self,
         app: &App,
         link: &Value,
-        base: Option<&str>,
+        base: Option<&Source>,
     ) -> Result<(), ApiError> {
-        let (text, _uri) = text(app, link, base, "parametersLink").await?;
+        let (text, _source) = text(app, link, base, "parametersLink").await?;
         self.parameters = Some(text);
         Ok(())
     }
 }
 
-/// The text behind a link `{uri}` or, below the link of the template around it, `{relativePath}`.
+/// The text behind a link `{uri}`, `{id}` of a template spec's version or, below the link of the template around it,
+/// `{relativePath}`.
 ///
 /// # Errors
 /// As [`follow`].
 async fn text(
     app: &App,
     link: &Value,
-    base: Option<&str>,
+    base: Option<&Source>,
     field: &str,
-) -> Result<(String, String), ApiError> {
+) -> Result<(String, Source), ApiError> {
     let path = format!("properties.{field}");
-    if link["id"].is_string() {
-        return Err(ApiError::bad_request(
-            "TemplateSpecsNotSupported",
-            "Template specs are not supported. Deploy the template itself, or by its URI.",
+    let relative = link["relativePath"].as_str();
+    let source = Source::of(link).or_else(|| Some(base?.below(relative?)));
+    // A template spec has no files of parameters.
+    let allowed = |source: &Source| field == "templateLink" || matches!(source, Source::Uri(_));
+    let source = source.filter(allowed).ok_or_else(|| {
+        ApiError::bad_request(
+            "InvalidTemplateLink",
+            format!(
+                "'{path}' must have a 'uri', the 'id' of a version of a template spec (not for parameters), or a 'relativePath' in a template that was itself deployed by such a link."
+            ),
         )
-        .target(path));
-    }
-    let uri = match (link["uri"].as_str(), link["relativePath"].as_str(), base) {
-        (Some(uri), _, _) => with_query(uri, link["queryString"].as_str()),
-        (None, Some(relative), Some(base)) => below(base, relative),
-        _ => {
-            return Err(ApiError::bad_request(
-                "InvalidTemplateLink",
-                format!("'{path}' must have a 'uri', or a 'relativePath' in a template that was deployed by its URI."),
-            )
-            .target(path));
-        }
+        .target(&path)
+    })?;
+    let text = match &source {
+        Source::Uri(uri) => fetched(app, uri).await,
+        Source::Spec { id, path } => source::of_spec(app, id, path).await,
     };
-    let text = fetched(app, &uri).await.map_err(|error| error.target(path))?;
-    Ok((text, uri))
-}
-
-fn with_query(uri: &str, query: Option<&str>) -> String {
-    match query.filter(|query| !query.is_empty()) {
-        Some(query) => {
-            let joint = if uri.contains('?') { '&' } else { '?' };
-            format!("{uri}{joint}{}", query.trim_start_matches('?'))
-        }
-        None => uri.to_owned(),
-    }
-}
-
-/// A path relative to the file that another URI names; its query, such as a signature, is kept.
-fn below(base: &str, relative: &str) -> String {
-    let (path, query) = base.split_once('?').map_or((base, None), |(path, q)| (path, Some(q)));
-    let (root, inside) = match path.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, inside) = rest.split_once('/').unwrap_or((rest, ""));
-            (format!("{scheme}://{host}"), inside)
-        }
-        None => (String::new(), path),
-    };
-    let mut segments: Vec<&str> = inside.split('/').collect();
-    segments.pop();
-    for segment in relative.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            name => segments.push(name),
-        }
-    }
-    let uri = format!("{root}/{}", segments.join("/"));
-    query.map_or(uri.clone(), |query| format!("{uri}?{query}"))
+    Ok((text.map_err(|error| error.target(path))?, source))
 }
 
 async fn fetched(app: &App, uri: &str) -> Result<String, ApiError> {
@@ -159,21 +128,4 @@ async fn fetched(app: &App, uri: &str) -> Result<String, ApiError> {
     let bytes = tokio::fs::read(&got.path).await.map_err(ApiError::internal)?;
     let text = String::from_utf8(bytes);
     text.map_err(|_| wrong("it is not UTF-8.".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn relative_path_is_resolved_against_the_file_around_it() {
-        for (base, relative, wanted) in [
-            ("https://h/a/main.json", "nested/x.json", "https://h/a/nested/x.json"),
-            ("https://h/a/b/main.json?sig=1", "../x.json", "https://h/a/x.json?sig=1"),
-            ("https://h/main.json", "../../x.json", "https://h/x.json"),
-        ] {
-            assert_eq!(below(base, relative), wanted);
-        }
-        assert_eq!(with_query("https://h/x", Some("?a=b")), "https://h/x?a=b");
-    }
 }

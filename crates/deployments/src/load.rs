@@ -3,11 +3,8 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use arm::{ApiError, Extension, Method, Path};
-use arm_template::{
-    Facts, Given, Limits, Nested, Node, Parameters, Plan, Resource, Template, Value,
-};
+use arm_template::{Facts, Given, Limits, Nested, Node, Parameters, Plan, Resource, Template};
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::{
     ask, errors,
@@ -193,8 +190,6 @@ pub(crate) fn nested_plan(
     let mut facts = outer.facts().nested(&nested.name, scope, nested.location.as_deref());
     facts.resource_group = place.group.as_ref().map(facts::group);
     facts.subscription = outer.facts().subscription.clone();
-    let link = links.uri.as_ref().map(|uri| json!({ "uri": uri }));
-    facts.template_link = link.as_ref().map(Value::from);
     facts.preview = preview;
     refuse_secrets(&nested.parameters)?;
     let plan = nested.plan(facts, tree::linked(links)?);
@@ -202,19 +197,14 @@ pub(crate) fn nested_plan(
 }
 
 /// The files that a nested deployment links to.
-pub(crate) async fn nested_links(
-    requests: &Requests,
-    outer: &Plan,
-    nested: &Nested,
-) -> Result<Links, ApiError> {
+pub(crate) async fn nested_links(requests: &Requests, nested: &Nested) -> Result<Links, ApiError> {
     let mut links = Links::default();
-    let base = outer.facts().template_link.as_ref().map(serde_json::Value::from);
-    let base = base.as_ref().and_then(|link| link["uri"].as_str());
+    let base = tree::base(nested);
     if let Some(link) = &nested.template_link {
-        links.add_template(requests.app(), &tree::link_value(link), base).await?;
+        links.add_template(requests.app(), &tree::link_value(link), base.as_ref()).await?;
     }
     if let Some(link) = &nested.parameters_link {
-        links.add_parameters(requests.app(), &tree::link_value(link), base).await?;
+        links.add_parameters(requests.app(), &tree::link_value(link), base.as_ref()).await?;
     }
     Ok(links)
 }

@@ -117,10 +117,10 @@ impl Request {
     }
 
     /// What a nested deployment amounts to: its template and parameters are in the plan of the one around it.
-    pub(crate) fn of_nested(location: Option<&str>, uri: Option<&str>) -> Self {
+    pub(crate) fn of_nested(location: Option<&str>, link: Option<Value>) -> Self {
         Self {
             template: None,
-            template_link: uri.map(|uri| json!({ "uri": uri })),
+            template_link: link,
             parameters: None,
             external_inputs: None,
             parameters_link: None,

@@ -4,18 +4,19 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
-use arm::ApiError;
+use arm::{ApiError, is};
 use arm_template::{
     Answer, Answers, Facts, Fault, Limits, Link, LinkTarget, Linked, Nested, Parameters, Plan,
     Question, Rendered, Runtime, Surroundings, Template, Value,
 };
 use db::Resource;
+use providers::template_specs::version;
 use serde_json::json;
 
-use crate::{ask, errors, facts, links::Links, manager::Requests};
+use crate::{ask, errors, facts, links::Links, manager::Requests, source::Source};
 
 /// How often the tree is evaluated again because more is to be found out.
 const ROUNDS: usize = 50;
@@ -25,7 +26,7 @@ const ROUNDS: usize = 50;
 /// # Errors
 /// `InvalidTemplate`; the errors of links.
 pub(crate) async fn render(requests: &Requests, plan: &Plan) -> Result<Rendered, ApiError> {
-    let mut known = Known::default();
+    let mut known = Known { specs: specs(plan), ..Known::default() };
     for _ in 0..ROUNDS {
         let rendered = plan.render(&known);
         if !known.learn(requests).await? {
@@ -35,10 +36,23 @@ pub(crate) async fn render(requests: &Requests, plan: &Plan) -> Result<Rendered,
     Err(ApiError::internal("a template asks again and again"))
 }
 
+/// The ids, in lower case, of the template specs' versions that a plan makes.
+fn specs(plan: &Plan) -> HashSet<String> {
+    let mut specs = HashSet::new();
+    for resource in plan.resources() {
+        if is(&resource.resource_type, version::NAME) && resource.condition && !resource.existing {
+            specs.insert(resource.id.to_lowercase());
+        }
+    }
+    specs
+}
+
 /// What was found out, and what an evaluation asked in vain.
 #[derive(Default)]
 struct Known {
     answers: Answers,
+    /// The versions of template specs that the deployment itself makes.
+    specs: HashSet<String>,
     /// By id in lower case; `None` for a group that does not exist.
     groups: HashMap<String, Option<Resource>>,
     open_groups: RefCell<BTreeMap<String, String>>,
@@ -48,6 +62,7 @@ struct Known {
 
 /// The links of a nested deployment, as a request would have them.
 struct OpenLinks {
+    base: Option<Source>,
     template: Option<serde_json::Value>,
     parameters: Option<serde_json::Value>,
 }
@@ -74,22 +89,26 @@ impl Surroundings for Known {
 
     fn linked(&self, nested: &Nested) -> Result<Option<Linked>, arm_template::Error> {
         let links = [&nested.template_link, &nested.parameters_link];
-        // Relative paths need the link of the template around it, which only the deployment itself knows.
-        let is_absolute = |link: &Link| !matches!(link.target, LinkTarget::RelativePath(_));
-        if !links.into_iter().flatten().all(is_absolute) {
+        if nested.template_link.as_ref().is_some_and(|link| self.makes(link)) {
             return Ok(None);
         }
-        let key = format!("{links:?}");
+        let base = base(nested);
+        let key = format!("{links:?} {base:?}");
         if let Some(linked) = self.linked.get(&key) {
             return Ok(Some(linked.clone()));
         }
         let [template, parameters] = links.map(|link| link.as_ref().map(link_value));
-        self.open_links.borrow_mut().insert(key, OpenLinks { template, parameters });
+        self.open_links.borrow_mut().insert(key, OpenLinks { base, template, parameters });
         Ok(None)
     }
 }
 
 impl Known {
+    /// Whether the template of a link exists only when the deployment has made it.
+    fn makes(&self, link: &Link) -> bool {
+        matches!(&link.target, LinkTarget::Id(id) if self.specs.contains(&id.to_lowercase()))
+    }
+
     /// Finds out what was asked. Returns whether there is anything new.
     async fn learn(&mut self, requests: &Requests) -> Result<bool, ApiError> {
         let mut is_new = false;
@@ -107,13 +126,14 @@ impl Known {
             self.groups.insert(key, row);
             is_new = true;
         }
-        for (key, OpenLinks { template, parameters }) in std::mem::take(self.open_links.get_mut()) {
+        for (key, open) in std::mem::take(self.open_links.get_mut()) {
+            let OpenLinks { base, template, parameters } = open;
             let mut links = Links::default();
             if let Some(link) = template {
-                links.add_template(requests.app(), &link, None).await?;
+                links.add_template(requests.app(), &link, base.as_ref()).await?;
             }
             if let Some(link) = parameters {
-                links.add_parameters(requests.app(), &link, None).await?;
+                links.add_parameters(requests.app(), &link, base.as_ref()).await?;
             }
             self.linked.insert(key, linked(&links)?);
             is_new = true;
@@ -134,7 +154,13 @@ pub(crate) fn linked(links: &Links) -> Result<Linked, ApiError> {
     Ok(Linked {
         template: template.transpose().map_err(wrong)?,
         parameters: parameters.transpose().map_err(wrong)?,
+        link: links.source.as_ref().map(|source| Value::from(&source.link())),
     })
+}
+
+/// Where relative paths of a nested deployment start.
+pub(crate) fn base(nested: &Nested) -> Option<Source> {
+    Source::of(&serde_json::Value::from(nested.link_around.as_ref()?))
 }
 
 /// A link as a request would have it.

@@ -36,6 +36,8 @@ pub struct Nested {
     pub template_link: Option<Link>,
     /// Where a file with its parameters is.
     pub parameters_link: Option<Link>,
+    /// The [link](Facts::template_link) of the template around it, at which relative paths start.
+    pub link_around: Option<Value>,
     /// Its parameters. Secrets of key vaults must be read, and their values set, before the plan is made.
     pub parameters: Parameters,
     template: Option<Node>,
@@ -73,6 +75,8 @@ pub struct Linked {
     pub template: Option<Template>,
     /// The parameters of [`Nested::parameters_link`].
     pub parameters: Option<Parameters>,
+    /// What `deployment()` in the linked template gives as its `templateLink`.
+    pub link: Option<Value>,
 }
 
 impl Plan {
@@ -123,7 +127,11 @@ impl Nested {
     pub fn plan(&self, facts: Facts, linked: Linked) -> Result<Plan, Error> {
         let template = match (&self.template, linked.template) {
             (Some(node), _) => Template::from_node(node).map_err(|error| self.within(error))?,
-            (None, Some(template)) => return self.plan_linked(&template, linked.parameters, facts),
+            (None, Some(template)) => {
+                let template_link = linked.link.or(facts.template_link);
+                let facts = Facts { template_link, ..facts };
+                return self.plan_linked(&template, linked.parameters, facts);
+            }
             (None, None) => {
                 let message = "The template of the nested deployment was not fetched";
                 return Err(unprocessed(&self.resource, Error::new(Kind::Template, message, None)));
@@ -204,6 +212,7 @@ impl Reader<'_> {
             scope: self.scope()?,
             location: self.location(source)?,
             parameters_link: self.link(properties, "parametersLink")?,
+            link_around: plan.facts().template_link.clone(),
             parameters: self.parameters(properties)?,
             template_link,
             template,

@@ -15,6 +15,7 @@ use crate::{
     place::{Place, check_name},
     record::{Parent, Record},
     request::Request,
+    source::Source,
 };
 
 /// The first pause between two looks at a nested deployment, and the last.
@@ -34,12 +35,15 @@ pub(super) async fn deploy(work: &Work, resource: &Resource) -> Result<Shown, Fa
     let place = load::place_of(requests, &resource.id).await?;
     check_name(&resource_name(resource))?;
     let nested = load::nested(requests, &work.plan, resource).await?;
-    let links = load::nested_links(requests, &work.plan, &nested).await?;
+    let links = load::nested_links(requests, &nested).await?;
     let plan = |preview| load::nested_plan(requests, &work.plan, &nested, &place, &links, preview);
     let (plan, preview) = (plan(false)?, plan(true)?);
     let facts = plan.facts();
     let draft = Draft {
-        request: Request::of_nested(facts.location.as_deref(), links.uri.as_deref()),
+        request: Request::of_nested(
+            facts.location.as_deref(),
+            links.source.as_ref().map(Source::link),
+        ),
         hash: plan.template().hash(),
         now: jiff::Timestamp::now(),
         seed: facts.seed.to_string(),

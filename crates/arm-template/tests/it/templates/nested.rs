@@ -1,7 +1,7 @@
 //! Nested deployments.
 
 use arm_template::{
-    Given, Kind, Limits, LinkTarget, Linked, Nested, NothingDeployed, Plan, Scope, Template,
+    Given, Kind, Limits, LinkTarget, Linked, Nested, NothingDeployed, Plan, Scope, Template, Value,
 };
 
 use super::{SUBSCRIPTION, World, body, classic, json, named, parameters, plan, symbolic};
@@ -151,11 +151,14 @@ fn linked_template_is_fetched_by_the_caller_and_has_an_inner_scope() {
     let facts = plan.facts().nested("d", nested.scope.clone(), None);
     let text = classic(r#""parameters": {"n": {"type": "int"}}, "resources": []"#);
     let template = Template::parse(&text, &Limits::default()).expect("the template");
-    let linked = Linked { template: Some(template.clone()), parameters: None };
+    let link = Some(Value::from("where it was"));
+    let linked =
+        Linked { template: Some(template.clone()), link: link.clone(), ..Linked::default() };
     let inner = nested.plan(facts.clone(), linked).expect("the plan");
     assert_eq!(inner.parameters()[0].value, Some(5.into()));
+    assert_eq!((&nested.link_around, &inner.facts().template_link), (&None, &link));
     let file = Some(parameters(r#"{"n": {"value": 6}}"#));
-    let linked = Linked { template: Some(template), parameters: file };
+    let linked = Linked { template: Some(template), parameters: file, ..Linked::default() };
     let inner = nested.plan(facts.clone(), linked).expect("the plan");
     assert_eq!(inner.parameters()[0].value, Some(6.into()));
     assert!(nested.plan(facts, Linked::default()).is_err());

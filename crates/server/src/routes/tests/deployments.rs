@@ -4,6 +4,7 @@ mod failures;
 mod modes;
 mod nested;
 mod restarts;
+mod template_specs;
 
 use super::*;
 
