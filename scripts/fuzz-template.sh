@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Repeats the random tests of crates/arm-template with new random inputs until the time is up, or until
+# Repeats the random tests of crates/arm-expression and crates/arm-template with new random inputs until the time is up, or until
 # one fails. A failure prints its smallest input, which becomes a test beside the fix.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:-600}
 rounds=0
-cargo test --quiet --locked --profile fuzz -p arm-template --lib --test it --no-run
+crates=(-p arm-expression -p arm-template)
+cargo test --quiet --locked --profile fuzz "${crates[@]}" --lib --test it --no-run
 end=$((SECONDS + seconds))
 while ((SECONDS < end)); do
     # One round takes a minute or so.
-    PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz -p arm-template --lib --test it -- fuzz:: >/dev/null
+    PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz "${crates[@]}" --lib --test it -- fuzz:: >/dev/null
     rounds=$((rounds + 1))
 done
 echo "fuzz-template: $rounds rounds in $seconds seconds, nothing found"

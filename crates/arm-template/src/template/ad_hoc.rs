@@ -1,11 +1,7 @@
 //! Expressions that are not in the template.
 
 use super::{plan::Plan, runtime::Runtime};
-use crate::{
-    error::Error,
-    evaluate::{Evaluated, Place},
-    json::Node,
-};
+use arm_expression::{Error, Evaluated, Node, Place};
 
 impl Plan {
     /// Evaluates a tree that is not in the template as if it stood in an output: with its parameters, variables,

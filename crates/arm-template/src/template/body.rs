@@ -8,11 +8,8 @@ use super::{
     runtime::Runtime,
     session::{Session, explained},
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::{Evaluated, Place},
-    json::{Content, Members, Node},
-    value::{Object, Value, same_name},
+use arm_expression::{
+    Content, Error, Evaluated, Kind, Members, Node, Object, Place, Value, same_name,
 };
 
 /// The members of a resource that belong to the language, or that the plan has evaluated.

@@ -9,10 +9,8 @@ use super::{
     runtime::{Answer, Question, pending},
     session::{Deployed, Session},
 };
-use crate::{
-    error::{Fault, Kind},
-    evaluate::{Evaluated, Place},
-    value::{Array, Object, Value, same_name},
+use arm_expression::{
+    Array, Evaluated, Fault, Kind, Object, Place, Value, reads_resources, same_name,
 };
 
 /// Calls a function by its folded name; `spelled` is for messages.
@@ -43,7 +41,7 @@ pub(super) fn call(
         "tologicalzone" | "tophysicalzone" => known("".into()),
         "tologicalzones" | "tophysicalzones" => known(Array::new(Vec::new()).into()),
         _ => {
-            let runtime = crate::functions::find(name)?.is_runtime() || name == "resourceinfo";
+            let runtime = reads_resources(name) || name == "resourceinfo";
             let call = |deployed| of_resource(session, deployed, name, spelled, arguments);
             runtime.then(|| session.deployed.ok_or_else(|| misplaced(spelled)).and_then(call))
         }

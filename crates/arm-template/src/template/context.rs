@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::{calls, session::Session};
-use crate::{
-    error::{Fault, Kind},
-    evaluate::{Context, Environment, Evaluated, Place, UserFunction},
-    value::{Value, fold_name},
+use arm_expression::{
+    Context, Environment, Evaluated, Fault, Kind, Place, UserFunction, Value, fold_name,
 };
 
 impl Context for Session<'_> {

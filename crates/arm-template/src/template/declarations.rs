@@ -6,12 +6,7 @@ use super::{
     reading::{self, present, wrong},
     types::Type,
 };
-use crate::{
-    error::{Error, Kind},
-    json::{Content, Member, Node},
-    position::Position,
-    value::same_name,
-};
+use arm_expression::{Content, Error, Kind, Member, Node, Position, same_name};
 
 /// A parameter.
 #[derive(Debug, Clone)]

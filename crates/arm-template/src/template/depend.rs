@@ -8,10 +8,7 @@ use super::{
     resource::{CopyPlace, Resource, Undetermined},
     session::{Session, explained},
 };
-use crate::{
-    error::{Error, Kind},
-    value::Value,
-};
+use arm_expression::{Error, Kind, Value};
 
 /// Finds the dependencies of all resources.
 ///

@@ -10,12 +10,7 @@ use super::{
     schema::Schema,
     session::{Session, explained},
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::Iteration,
-    json::Node,
-    value::{Object, Value, same_name},
-};
+use arm_expression::{Error, Iteration, Kind, Node, Object, Value, same_name};
 
 /// The most resources of a template, with all iterations of its loops.
 const MOST_RESOURCES: usize = 800;

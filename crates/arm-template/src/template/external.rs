@@ -4,12 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::{
-    error::{Error, Fault, Kind},
-    evaluate::{Context, Environment, Evaluated, Evaluator, Place, UserFunction},
-    json::Node,
-    limits::{Budget, Limits},
-    value::{Object, Value, same_name},
+use arm_expression::{
+    Budget, Context, Environment, Error, Evaluated, Evaluator, Fault, Kind, Limits, Node, Object,
+    Place, UserFunction, Value, same_name,
 };
 
 /// What a client found out and sends beside the parameters.

@@ -5,11 +5,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 
 use super::Scope;
-use crate::{
-    evaluate::{Environment, Place},
-    limits::Limits,
-    value::{Object, Value},
-};
+use arm_expression::{Environment, Limits, Object, Place, Value};
 
 /// The facts of one deployment. The same facts, template and parameters give the same plan, so a caller that keeps them
 /// can plan again after a restart.

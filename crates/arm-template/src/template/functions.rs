@@ -6,12 +6,7 @@ use super::{
     reading::{self, wrong},
     types::{Definitions, Type},
 };
-use crate::{
-    error::Error,
-    evaluate::{Check, UserFunction, UserParameter},
-    json::{Member, Members, Node},
-    value::fold_name,
-};
+use arm_expression::{Check, Error, Member, Members, Node, UserFunction, UserParameter, fold_name};
 
 /// The functions of a template by their folded names.
 pub(super) fn read(

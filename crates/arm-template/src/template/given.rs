@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use super::external::ExternalInputs;
-use crate::{
-    error::{Error, Kind},
-    json::{Content, Member, Members, Node},
-    limits::Limits,
-    value::{Array, Object, Value, same_name},
+use arm_expression::{
+    Array, Content, Error, Kind, Limits, Member, Members, Node, Object, Value, same_name,
 };
 
 /// Values for the parameters of a template, in their order.

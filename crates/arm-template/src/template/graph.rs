@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{id, resource::Resource};
-use crate::{
-    error::{Fault, Kind},
-    value::fold_name,
-};
+use arm_expression::{Fault, Kind, fold_name};
 
 /// Resources, and the names under which a template may speak of them.
 #[derive(Debug, Default)]

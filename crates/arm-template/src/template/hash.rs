@@ -1,15 +1,12 @@
 //! The hash of a template.
 
 use super::read::Template;
-use crate::{
-    functions,
-    notation::{Quote, write},
-};
+use arm_expression::{Quote, hash, write};
 
 /// A decimal number that two templates share if they differ in comments and white space only. Azure's number for the
 /// same template is another one; clients only show it.
 pub(super) fn template_hash(template: &Template) -> String {
-    functions::hash(write(&template.to_value(), Quote::Double).as_bytes()).to_string()
+    hash(write(&template.to_value(), Quote::Double).as_bytes()).to_string()
 }
 
 impl Template {

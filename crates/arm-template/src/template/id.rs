@@ -1,7 +1,7 @@
 //! Resource ids.
 
 use super::{Scope, resource::Resource};
-use crate::value::same_name;
+use arm_expression::same_name;
 
 /// The id of a resource in a scope (an id without a slash at its end), by its full type and name.
 ///

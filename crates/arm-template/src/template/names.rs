@@ -11,11 +11,7 @@ use super::{
     given::{Given, Parameters},
     read::Template,
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::Evaluated,
-    value::{Object, Value, fold_name},
-};
+use arm_expression::{Error, Evaluated, Kind, Object, Value, fold_name};
 
 /// The names of a template in one deployment. Values are evaluated when they are first needed.
 pub(super) struct Names {
@@ -127,7 +123,7 @@ impl Names {
 fn refuse_superfluous(template: &Template, given: &Parameters) -> Result<(), Error> {
     let declared: Vec<&Arc<str>> = template.parameters().iter().map(|p| &p.name).collect();
     let is_declared =
-        |name: &str| declared.iter().any(|other| crate::value::same_name(other, name));
+        |name: &str| declared.iter().any(|other| arm_expression::same_name(other, name));
     let superfluous: Vec<&str> =
         given.iter().map(|(name, _)| &**name).filter(|name| !is_declared(name)).collect();
     if superfluous.is_empty() {

@@ -16,12 +16,7 @@ use super::{
     scope::Scope,
     session::Session,
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::Place,
-    json::{Content, Node},
-    value::{Object, Value, same_name},
-};
+use arm_expression::{Content, Error, Kind, Node, Object, Place, Value, same_name};
 
 /// A deployment that is a resource of another one, with its parameters evaluated.
 #[derive(Debug, Clone)]

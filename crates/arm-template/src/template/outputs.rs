@@ -9,12 +9,7 @@ use super::{
     runtime::Runtime,
     session::{Session, explained},
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::{Evaluated, Iteration, Place},
-    json::Node,
-    value::{Array, Value},
-};
+use arm_expression::{Array, Error, Evaluated, Iteration, Kind, Node, Place, Value};
 
 /// An output.
 #[derive(Debug, Clone, PartialEq)]

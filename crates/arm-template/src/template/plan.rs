@@ -14,11 +14,7 @@ use super::{
     runtime::Runtime,
     session::{Deployed, Progress, Session, budget},
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::{Context, Iteration, Place},
-    value::Value,
-};
+use arm_expression::{Context, Error, Iteration, Kind, Place, Value};
 
 /// What a template means with its parameters: resources whose ids and dependencies are known. A clone shares the
 /// contents.

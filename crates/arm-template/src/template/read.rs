@@ -13,13 +13,7 @@ use super::{
     schema::{Schema, is_symbolic},
     types::Definitions,
 };
-use crate::{
-    error::{Error, Kind},
-    evaluate::UserFunction,
-    json::{Content, Members, Node},
-    limits::Limits,
-    value::Value,
-};
+use arm_expression::{Content, Error, Kind, Limits, Members, Node, UserFunction, Value};
 
 /// What a template may have at its top.
 const MEMBERS: &[&str] = &[
@@ -160,7 +154,7 @@ impl Template {
     }
 
     pub(super) fn function(&self, name: &str) -> Option<&Arc<UserFunction>> {
-        self.0.functions.get(&*crate::value::fold_name(name))
+        self.0.functions.get(&*arm_expression::fold_name(name))
     }
 
     pub(super) fn resources(&self) -> &[Declaration] {
@@ -183,7 +177,7 @@ fn named<T>(
     node: &Node,
     key: &str,
     most: usize,
-    read: fn(&crate::json::Member) -> Result<T, Error>,
+    read: fn(&arm_expression::Member) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     let Some(members) = reading::members(node, key)? else { return Ok(Vec::new()) };
     check_names(members, most, key.trim_end_matches('s')).map_err(|error| error.within_key(key))?;

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    error::{Error, Kind},
-    json::{Members, Node},
-    value::{fold_name, same_name},
-};
+use arm_expression::{Error, Kind, Members, Node, fold_name, same_name};
 
 /// An error of the template's shape.
 pub(super) fn wrong(node: &Node, message: impl Into<String>) -> Error {

@@ -3,13 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{declarations::has_outer_scope, graph::Graph, resource::Resource, session::Session};
-use crate::{
-    error::{Error, Kind},
-    evaluate::Evaluator,
-    expression::Call,
-    json::{Content, Node, Text},
-    value::{Value, same_name},
-};
+use arm_expression::{Call, Content, Error, Evaluator, Kind, Node, Text, Value, same_name};
 
 /// Members whose expressions are evaluated before anything is deployed, or belong to other resources.
 const OTHERS: &[&str] = &["condition", "copy", "dependsOn", "name", "resources"];
@@ -81,12 +75,12 @@ impl Search<'_> {
     }
 
     fn call(&mut self, call: &Call, node: &Node) -> Result<(), Error> {
-        let info = same_name(&call.name, "resourceInfo");
-        if !info && !call.callee.is_runtime() {
+        let info = same_name(call.name(), "resourceInfo");
+        if !info && !call.reads_resources() {
             return Ok(());
         }
-        let Some(argument) = call.arguments.first() else { return Ok(()) };
-        let named = match self.evaluator.term(argument) {
+        let Some(argument) = self.evaluator.first_argument(call) else { return Ok(()) };
+        let named = match argument {
             Ok(Value::String(named)) => named,
             Err(fault) if fault.kind() == Kind::Limit => {
                 return Err(fault.at(Some(node.position)));

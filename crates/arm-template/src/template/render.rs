@@ -15,10 +15,7 @@ use super::{
     resource::Resource,
     runtime::{Answer, Question, Runtime},
 };
-use crate::{
-    error::{Error, Fault, Kind},
-    value::{Object, Value, fold_name},
-};
+use arm_expression::{Error, Fault, Kind, Object, Value, fold_name};
 
 /// The most deployments of a tree.
 const MOST_DEPLOYMENTS: usize = 500;

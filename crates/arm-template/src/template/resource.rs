@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{evaluate::Iteration, json::Node, position::Position, value::same_name};
+use arm_expression::{Iteration, Node, Position, same_name};
 
 /// A resource after the evaluation of everything that needs no deployed resource.
 #[derive(Debug, Clone)]

@@ -6,10 +6,7 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use crate::{
-    error::{Fault, Kind},
-    value::{Value, fold_name},
-};
+use arm_expression::{Fault, Kind, Value, fold_name};
 
 /// What an expression asks about a resource.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,7 @@
 //! The scope and the dialect that a template declares.
 
 use super::reading::{self, wrong};
-use crate::{
-    error::{Error, Kind},
-    json::Node,
-};
+use arm_expression::{Error, Kind, Node};
 
 /// The scope that a template is written for, by its `$schema`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::value::same_name;
+use arm_expression::same_name;
 
 /// Where a deployment puts its resources.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

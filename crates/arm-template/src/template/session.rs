@@ -13,12 +13,9 @@ use super::{
     names::Names,
     runtime::{Runtime, pending},
 };
-use crate::{
-    error::{Error, Fault, Kind},
-    evaluate::{Environment, Evaluated, Evaluator, Iteration, Place},
-    json::Node,
-    limits::Budget,
-    value::{Value, fold_name, same_name},
+use arm_expression::{
+    Budget, Environment, Error, Evaluated, Evaluator, Fault, Iteration, Kind, Node, Place, Value,
+    fold_name, same_name,
 };
 
 /// What expressions see at one place of a template.
@@ -220,7 +217,7 @@ impl<'a> Session<'a> {
     pub(super) fn new_guid(&self) -> String {
         let mut guids = self.progress.guids.borrow_mut();
         guids.1 += 1;
-        crate::functions::uuid(&format!("{}/{}/{}", self.names.facts.seed, guids.0, guids.1))
+        arm_expression::uuid(&format!("{}/{}/{}", self.names.facts.seed, guids.0, guids.1))
     }
 }
 

@@ -3,11 +3,7 @@
 use std::fmt;
 
 use super::{Base, Bounds, Definitions, Discriminator, Rest, Type};
-use crate::{
-    error::{Fault, Kind},
-    notation::{Quote, write},
-    value::{Array, Object, Value, same_name},
-};
+use arm_expression::{Array, Fault, Kind, Object, Quote, Value, same_name, write};
 
 /// How many types may contain one another on the way to a value.
 const MOST_TYPES: usize = 300;

@@ -14,11 +14,7 @@ use std::{
     },
 };
 
-use crate::{
-    error::{Fault, Kind},
-    json::Node,
-    value::{Array, Value},
-};
+use arm_expression::{Array, Fault, Kind, Node, Value};
 
 /// The type of a value.
 #[derive(Debug, Clone, Default)]

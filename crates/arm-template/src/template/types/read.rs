@@ -3,12 +3,8 @@
 use std::sync::Arc;
 
 use super::{Base, Bounds, Discriminator, NamedTypes, Rest, Type};
-use crate::{
-    error::{Fault, Kind},
-    json::{Content, Node},
-    template::given::literal,
-    value::Value,
-};
+use crate::template::given::literal;
+use arm_expression::{Content, Fault, Kind, Node, Value};
 
 impl Type {
     /// Reads a declaration. The depth of its types is limited by that of the text.
@@ -75,7 +71,7 @@ fn base(node: &Node) -> Result<Base, Fault> {
     })
 }
 
-fn allowed(node: &Node) -> Result<crate::value::Array, Fault> {
+fn allowed(node: &Node) -> Result<arm_expression::Array, Fault> {
     match literal(node) {
         Value::Array(values) => Ok(values),
         _ => Err(fault("The value of 'allowedValues' must be an array")),
@@ -90,7 +86,7 @@ fn types(node: &Node) -> Result<Vec<Arc<Type>>, Fault> {
 
 fn named_types(node: &Node) -> Result<NamedTypes, Fault> {
     let members = node.as_object().ok_or_else(|| fault("Types by name must be an object"))?;
-    let named = |member: &crate::json::Member| {
+    let named = |member: &arm_expression::Member| {
         Ok((member.key.raw().clone(), Arc::new(Type::read(&member.value)?)))
     };
     members.iter().map(named).collect()

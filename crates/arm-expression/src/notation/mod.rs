@@ -7,4 +7,4 @@ mod write;
 
 pub(crate) use read::{Build, Field, Scalar, read};
 pub(crate) use value::read_value;
-pub(crate) use write::{Quote, write};
+pub use write::{Quote, write};

@@ -68,7 +68,7 @@ impl Evaluator<'_> {
     }
 
     /// The array that an entry of `copy` makes.
-    pub(crate) fn copies(&self, copy: &Node) -> Result<Evaluated, Error> {
+    pub fn copies(&self, copy: &Node) -> Result<Evaluated, Error> {
         self.watched(|| self.copies_value(copy).map(|(_name, copies)| copies))
     }
 

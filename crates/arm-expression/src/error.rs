@@ -60,13 +60,13 @@ impl Fault {
     }
 
     /// The same fault with a message to which no function's name is added.
-    pub(crate) fn complete(mut self) -> Self {
+    pub fn complete(mut self) -> Self {
         self.complete = true;
         self
     }
 
     /// The same fault without its message, which may repeat a part of a secure value.
-    pub(crate) fn without_values(mut self) -> Self {
+    pub fn without_values(mut self) -> Self {
         if self.inner.is_none() {
             self.message =
                 "the value is not valid; it is not shown, since it may be secure".to_owned();
@@ -76,7 +76,7 @@ impl Fault {
 
     /// The fault of the function `name`, unless it is that of an inner call. The message gets the name, unless it has
     /// it in single quotes already.
-    pub(crate) fn in_function(mut self, name: &str) -> Self {
+    pub fn in_function(mut self, name: &str) -> Self {
         if self.complete {
             return self;
         }
@@ -139,19 +139,19 @@ impl Error {
     }
 
     /// The same error seen from the object that has it below `key`.
-    pub(crate) fn within_key(self, key: &str) -> Self {
+    pub fn within_key(self, key: &str) -> Self {
         let plain =
             !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c));
         self.within(&if plain { key.to_owned() } else { format!("['{key}']") })
     }
 
     /// The same error seen from the array that has it at `index`.
-    pub(crate) fn within_index(self, index: usize) -> Self {
+    pub fn within_index(self, index: usize) -> Self {
         self.within(&format!("[{index}]"))
     }
 
     /// The same error seen from the value that has it at a path.
-    pub(crate) fn within(mut self, segment: &str) -> Self {
+    pub fn within(mut self, segment: &str) -> Self {
         if !self.rooted {
             let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
             self.path = format!("{segment}{dot}{}", self.path);

@@ -46,7 +46,7 @@ fn joined(arguments: &Arguments<'_>) -> Result<String, Fault> {
 }
 
 /// A UUID of version 5 in Azure's namespace.
-pub(crate) fn uuid(text: &str) -> String {
+pub fn uuid(text: &str) -> String {
     let digest =
         Sha1::new().chain_update(NAMESPACE.to_be_bytes()).chain_update(text.as_bytes()).finalize();
     let mut uuid = String::new();
@@ -74,7 +74,7 @@ fn encode(hash: u64) -> String {
 
 /// A 64-bit hash with two lanes, a relative of MurmurHash3 with seed 0. `uniqueString` of published
 /// texts gives the published names.
-pub(crate) fn hash(text: &[u8]) -> u64 {
+pub fn hash(text: &[u8]) -> u64 {
     let (mut first, mut second) = (0u32, 0u32);
     let blocks = text.chunks_exact(8);
     let tail = blocks.remainder();

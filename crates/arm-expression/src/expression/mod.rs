@@ -13,8 +13,8 @@ mod parse;
 mod tests;
 mod tree;
 
-pub use tree::Expression;
-pub(crate) use tree::{Call, Callee, Special, Step, Term};
+pub use tree::{Call, Expression};
+pub(crate) use tree::{Callee, Special, Step, Term};
 
 /// Whether a string of a template is an expression. Nothing is trimmed.
 pub(crate) fn is_expression(text: &str) -> bool {

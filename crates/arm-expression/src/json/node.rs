@@ -192,7 +192,8 @@ impl Build for Node {
 }
 
 impl Members {
-    pub(crate) fn new(members: Vec<Member>) -> Self {
+    /// Members in their order.
+    pub fn new(members: Vec<Member>) -> Self {
         Self(members.into())
     }
 

@@ -6,7 +6,7 @@ use crate::value::Value;
 
 /// The quotes of strings and keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quote {
+pub enum Quote {
     /// JSON, as `string` gives it.
     Double,
     /// With single quotes, as `format` gives it.
@@ -17,7 +17,7 @@ pub(crate) enum Quote {
 ///
 /// The text is as long as the value's [weight](Value::weight), or up to six times that if it has many control
 /// characters: charge the budget first.
-pub(crate) fn write(value: &Value, quote: Quote) -> String {
+pub fn write(value: &Value, quote: Quote) -> String {
     let mut out = String::new();
     write_value(&mut out, value, quote);
     out

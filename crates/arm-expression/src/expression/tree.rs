@@ -26,13 +26,25 @@ pub(crate) enum Term {
 
 /// A call of a function.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub struct Call {
     /// The name as it is written, with the namespace of a user function.
     pub(crate) name: Arc<str>,
     /// What is called, as far as the name alone tells.
     pub(crate) callee: Callee,
     /// The arguments in order.
     pub(crate) arguments: Vec<Term>,
+}
+
+impl Call {
+    /// The name as it is written, with the namespace of a user function.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the function reads the state of a resource, so that the value exists only when the resource does.
+    pub fn reads_resources(&self) -> bool {
+        matches!(self.callee, Callee::Deployment(entry) if entry.is_runtime())
+    }
 }
 
 /// Properties and elements of a value: `value.a[0].b`.
@@ -86,11 +98,6 @@ impl Callee {
             }
         }
     }
-
-    /// Whether a function reads the state of a resource, so that the value exists only when the resource does.
-    pub(crate) fn is_runtime(self) -> bool {
-        matches!(self, Self::Deployment(entry) if entry.is_runtime())
-    }
 }
 
 /// Functions that do not evaluate all their arguments, or see the names of the template.
@@ -141,7 +148,7 @@ impl Special {
 
 impl Expression {
     /// The calls of the expression, outer ones first.
-    pub(crate) fn calls(&self) -> Vec<&Call> {
+    pub fn calls(&self) -> Vec<&Call> {
         let mut calls = Vec::new();
         self.root.collect_calls(&mut calls);
         calls

@@ -31,7 +31,7 @@ mod uris;
 use std::{collections::HashMap, ops::RangeInclusive, sync::LazyLock};
 
 pub(crate) use arguments::Arguments;
-pub(crate) use hash::{hash, uuid};
+pub use hash::{hash, uuid};
 
 use crate::{
     error::Fault,
@@ -127,6 +127,12 @@ static BY_NAME: LazyLock<HashMap<String, &'static Entry>> = LazyLock::new(|| {
     let all = GROUPS.iter().copied().flatten();
     all.map(|entry| (fold_name(entry.name).into_owned(), entry)).collect()
 });
+
+/// Whether the function of that name reads the state of a resource, so that its value exists only when
+/// the resource does.
+pub fn reads_resources(name: &str) -> bool {
+    find(name).is_some_and(Entry::is_runtime)
+}
 
 /// The function of this name without regard to case.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {

@@ -152,7 +152,7 @@ fn calls_are_listed_from_outside_to_inside() {
     let names: Vec<&str> = expression.calls().into_iter().map(|call| &*call.name).collect();
     assert_eq!(names, ["if", "f", "g", "reference", "h", "ns.k"]);
     let runtime: Vec<bool> =
-        expression.calls().into_iter().map(|call| call.callee.is_runtime()).collect();
+        expression.calls().into_iter().map(|call| call.reads_resources()).collect();
     assert_eq!(runtime, [false, false, false, true, false, false]);
 }
 

@@ -49,7 +49,7 @@ pub struct Evaluator<'a> {
 }
 
 /// Tells from its result whether a string of a tree remains the expression that it is.
-pub(crate) type Keep<'a> = dyn Fn(&Result<Evaluated, Error>) -> bool + 'a;
+pub type Keep<'a> = dyn Fn(&Result<Evaluated, Error>) -> bool + 'a;
 
 impl<'a> Evaluator<'a> {
     /// An evaluator without open copy loops.
@@ -66,13 +66,13 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The same evaluator with open copy loops, outer ones first.
-    pub(crate) fn opened(self, iterations: &[Iteration]) -> Self {
+    pub fn opened(self, iterations: &[Iteration]) -> Self {
         iterations.iter().for_each(|iteration| self.loops.borrow_mut().open(iteration.clone()));
         self
     }
 
     /// The same evaluator for a tree in which some expressions are not replaced by their values.
-    pub(crate) fn keeping(self, keep: &'a Keep<'a>) -> Self {
+    pub fn keeping(self, keep: &'a Keep<'a>) -> Self {
         Self { keep: Some(keep), ..self }
     }
 
@@ -134,6 +134,11 @@ impl<'a> Evaluator<'a> {
     /// Whether a tree remains as it is because of this error.
     fn keeps(&self, error: &Error) -> bool {
         self.keep.is_some_and(|keep| keep(&Err(error.clone())))
+    }
+
+    /// Evaluates the first argument of a call; `None` if it has none.
+    pub fn first_argument(&self, call: &Call) -> Option<Result<Value, Fault>> {
+        call.arguments.first().map(|argument| self.term(argument))
     }
 
     pub(crate) fn term(&self, term: &Term) -> Result<Value, Fault> {
