@@ -116,15 +116,16 @@ impl Work {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            // A resource with several parents in one row, such as a network and its subnets, may be written by another
-            // step of this deployment at the same moment.
-            let collided = error.code == "Conflict" && error.message.contains("at the same time");
+            // Many steps of this deployment may write one row at the same moment, such as a network with its subnets:
+            // the routes do not try that often.
+            if error.is_overtaken {
+                tokio::task::yield_now().await;
+                continue;
+            }
             let retry = resource.options.retry_on.as_ref();
             let is_listed = retry
                 .is_some_and(|retry| retry.codes.iter().any(|code| arm::is(code, &error.code)));
-            if collided {
-                tokio::task::yield_now().await;
-            } else if is_listed && left > 0 {
+            if is_listed && left > 0 {
                 left -= 1;
                 tokio::time::sleep(PAUSE).await;
             } else {
