@@ -88,6 +88,23 @@ def orphan():
     ])
 
 
+def identity(name, **more):
+    """An identity alone."""
+    return template([{
+        "type": IDENTITY, "apiVersion": "2023-01-31", "name": name, "location": "[resourceGroup().location]",
+    }], **more)
+
+
+def linking(path):
+    """An identity, and a deployment of the template at that path."""
+    linking = identity("[parameters('name')]", parameters={"name": {"type": "string"}})
+    linking["resources"].append({
+        "type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": "linked",
+        "properties": {"mode": "Incremental", "templateLink": {"relativePath": path}},
+    })
+    return linking
+
+
 def write(folder, name, content):
     file = folder / f"{name}.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content, indent=2))

@@ -381,14 +381,6 @@ def test_identities_are_created_and_deleted(world, group):
     assert "brief" not in [identity["name"] for identity in az("identity", "list")]
 
 
-def test_deleting_a_group_deletes_its_resources(world, group):
-    az, _, _ = world
-    az("image", "builder", "delete", "-g", group, "-n", "web", parse=False)
-    az("group", "delete", "-n", group, "--yes")
-    assert az("group", "exists", "-n", group) is False
-    assert az("resource", "list", "--query", f"[?resourceGroup=='{group}']") == []
-
-
 def test_template_file_is_deployed_as_it_is(world, group):
     az, _, folder = world
     file = deployment_files.write(folder, "commented", deployment_files.COMMENTED)
@@ -476,3 +468,57 @@ def test_subscription_deployment_makes_a_group(world):
     assert [d["name"] for d in az("deployment", "group", "list", "-g", "Rg-Deployed")] == ["inside"]
     assert len(az("deployment", "operation", "sub", "list", "-n", "wide")) == 3
     az("group", "delete", "-n", "Rg-Deployed", "--yes")
+
+
+def test_template_spec_is_created_deployed_and_exported(world, group):
+    az, _, folder = world
+    files = folder / "spec"
+    (files / "parts").mkdir(parents=True)
+    inner = deployment_files.write(files / "parts", "inner", deployment_files.identity("by-part"))
+    main = deployment_files.write(files, "main", deployment_files.linking("parts/inner.json"))
+    spec = ["-g", group, "-n", "web"]
+    one = [*spec, "-v", "1.0"]
+    made = az("ts", "create", *one, "-l", "westus2", "--template-file", main, "--display-name", "Web",
+              "--description", "Of the web", "--version-description", "first", "--tags", "a=b", "--yes")
+    assert made["description"] == "first" and made["tags"] == {"a": "b"}
+    assert [linked["path"] for linked in made["linkedTemplates"]] == ["parts/inner.json"]
+    shown = az("ts", "show", *spec)
+    assert (shown["displayName"], shown["description"], shown["versions"]) == ("Web", "Of the web", ["1.0"])
+    assert az("ts", "show", "--template-spec", made["id"])["mainTemplate"] == json.loads(open(main).read())
+
+    az("ts", "update", *one, "--version-description", "second", "--yes")
+    changed = az("ts", "show", *one)
+    assert changed["description"] == "second" and len(changed["linkedTemplates"]) == 1
+    az("ts", "update", *spec, "--display-name", "Renamed", "--yes")
+    assert [s["displayName"] for s in az("ts", "list", "-g", group)] == ["Renamed"]
+    assert [s["name"] for s in az("ts", "list")] == ["web"]
+    assert [v["name"] for v in az("ts", "list", *spec)] == ["1.0"]
+
+    given = ["-g", group, "--template-spec", made["id"], "--parameters", "name=by-spec"]
+    preview = az("deployment", "group", "what-if", *given, "--no-pretty-print")
+    created = {c["resourceId"].rsplit("/")[-1] for c in preview["changes"] if c["changeType"] == "Create"}
+    assert created == {"by-spec", "by-part"}
+    deployed = az("deployment", "group", "create", *given)
+    assert deployed["properties"]["templateLink"]["id"] == made["id"]
+    for name in created:
+        az("identity", "delete", "-g", group, "-n", name, parse=False)
+
+    (folder / "exported").mkdir()
+    az("ts", "export", *one, "--output-folder", str(folder / "exported"), parse=False)
+    for name, file in [("web.JSON", main), ("parts/inner.json", inner)]:
+        assert json.loads((folder / "exported" / name).read_text()) == json.loads(open(file).read())
+    az("ts", "delete", *one, "--yes", parse=False)
+    assert az("ts", "show", *spec)["versions"] == []
+    az("ts", "delete", *spec, "--yes", parse=False)
+    assert "ResourceNotFound" in az("ts", "show", *spec, code=3)
+    wrong = deployment_files.write(files, "wrong", {"resources": []})
+    said = az("ts", "create", *one, "-l", "westus2", "--template-file", wrong, "--yes", code=1)
+    assert "InvalidTemplate" in said
+
+
+def test_deleting_a_group_deletes_its_resources(world, group):
+    az, _, _ = world
+    az("image", "builder", "delete", "-g", group, "-n", "web", parse=False)
+    az("group", "delete", "-n", group, "--yes")
+    assert az("group", "exists", "-n", group) is False
+    assert az("resource", "list", "--query", f"[?resourceGroup=='{group}']") == []
