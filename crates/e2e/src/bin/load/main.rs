@@ -1,7 +1,7 @@
 //! Measures the service under load. Arguments select scenarios; the default is all:
 //!
 //! ```text
-//! goldsmith-load [templates] [triggers] [accounts] [retention] [queued]
+//! goldsmith-load [templates] [triggers] [accounts] [retention] [queued] [deployments]
 //! ```
 //!
 //! Prints a table and writes `target/bench/api.json`. The server is the release build with the
@@ -16,6 +16,7 @@
 )]
 
 mod client;
+mod deployments;
 mod measure;
 mod scenarios;
 mod server;
@@ -78,7 +79,8 @@ async fn main() {
         .map_or_else(|| repository.join("target/release/goldsmith"), PathBuf::from);
     let mut bench = Bench { program, log, figures: Map::new() };
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    const SCENARIOS: [&str; 5] = ["templates", "triggers", "accounts", "retention", "queued"];
+    const SCENARIOS: [&str; 6] =
+        ["templates", "triggers", "accounts", "retention", "queued", "deployments"];
     if let Some(unknown) = chosen.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
         eprintln!("unknown scenario '{unknown}'; the scenarios are {}", SCENARIOS.join(", "));
         std::process::exit(2);
@@ -92,7 +94,8 @@ async fn main() {
             "triggers" => scenarios::triggers(&mut bench).await,
             "accounts" => scenarios::accounts(&mut bench).await,
             "retention" => scenarios::retention(&mut bench).await,
-            _ => scenarios::queued(&mut bench).await,
+            "queued" => scenarios::queued(&mut bench).await,
+            _ => deployments::deployments(&mut bench).await,
         }
     }
     let file = out.join("api.json");
