@@ -129,6 +129,7 @@ def test_active_deployment_is_canceled_with_the_one_in_it(arm):
     assert deployment.put(content).status_code == 201
     # All but the module, which ends only by a cancellation.
     until(lambda: deployment.count("Succeeded") == RESOURCES, "the others are made")
+    until(lambda: module.ask("GET").ok and module.count("Running") == 1, "the module waits")
     for one in (deployment, module):
         refused = [one.put(template([])), one.ask("DELETE")]
         assert [answer.status_code for answer in refused] == [409, 409]
