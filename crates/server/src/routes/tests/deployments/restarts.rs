@@ -57,6 +57,28 @@ async fn write_that_an_earlier_process_recorded_is_done_once() {
 }
 
 #[tokio::test]
+async fn template_of_a_spec_is_kept_with_the_deployment() {
+    let mut server = Server::with_group().await;
+    let spec = "Rg/providers/Microsoft.Resources/templateSpecs/web";
+    let here = json!({ "location": "westus2" });
+    server.put(spec, here.clone()).await.unwrap();
+    let mut version = here;
+    version["properties"] =
+        json!({ "mainTemplate": template(json!([identity("kept")]), json!({})) });
+    let version = server.put(&format!("{spec}/versions/1"), version).await.unwrap();
+    let link = json!({ "id": version.body.unwrap()["id"] });
+    server.app.shutdown().cancel();
+    let request = json!({ "properties": { "mode": "Incremental", "templateLink": link } });
+    server.deploy("main", &request).await.unwrap();
+    assert_eq!(state(&server.deployment("main").await), "Running");
+    server.on(Method::Delete, &format!("resourceGroups/{spec}")).await.unwrap();
+    server.restart().await;
+    let shown = server.deployment("main").await;
+    assert_eq!(state(&shown), "Succeeded", "{shown}");
+    assert_eq!(server.revision("kept").await, Some(1));
+}
+
+#[tokio::test]
 async fn deployment_ends_whenever_its_process_ended() {
     for commits in [0, 1, 2, 5, 9, 14, 20, 33, 47, 60] {
         let mut server = Server::with_group().await;
