@@ -28,7 +28,8 @@ pub(crate) async fn put(
     check_location(requests, place, &request, existing.as_ref())?;
     let draft = load::draft(requests, place, name, request).await?;
     check::all(requests, name, &draft).await?;
-    let new = New { place, name, draft: &draft, parent: None, is_rollback: false };
+    let draft = &draft;
+    let new = New { place, name, draft, parent: None, fence: None, is_rollback: false };
     let record = new.begin(requests, existing, &call.body, draft.plan.clone(), run::start).await?;
     let url = call.url(&format!(
         "{}/operationStatuses/{}?api-version={}",

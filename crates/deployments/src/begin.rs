@@ -84,6 +84,8 @@ pub(crate) struct New<'a> {
     pub(crate) name: &'a str,
     pub(crate) draft: &'a Draft,
     pub(crate) parent: Option<Parent>,
+    /// The deployment that begins this one, and its revision: one that has ended meanwhile begins nothing.
+    pub(crate) fence: Option<(ResourceKey, i64)>,
     pub(crate) is_rollback: bool,
 }
 
@@ -106,6 +108,8 @@ impl New<'_> {
         }
         let (row, operation) = self.rows(requests, &plan)?;
         let mut writes = Vec::new();
+        let fence = self.fence.clone();
+        writes.extend(fence.map(|(key, revision)| Write::CheckDeployment(key, revision)));
         let replaced = existing.map(|old| (old.key(), old.row.revision));
         writes.extend(replaced.map(|(key, revision)| Write::RemoveDeployment(key, revision)));
         writes.push(Write::InsertDeployment(row.clone(), text.to_owned()));

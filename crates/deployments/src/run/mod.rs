@@ -295,6 +295,7 @@ impl Run {
             requests: self.requests.clone(),
             plan: self.plan.clone(),
             deployment: self.record.row.id.clone(),
+            revision: self.record.row.revision,
             is_rollback: self.record.hidden.is_rollback,
             index,
             begun: step.hidden().map_err(Stop::Broken)?.begun,

@@ -68,7 +68,8 @@ async fn begin(
     check::all(requests, &name, draft).await?;
     let parent = Parent { id: work.deployment.clone(), index: work.index };
     let is_rollback = work.is_rollback;
-    let new = New { place, name: &name, draft, parent: Some(parent), is_rollback };
+    let fence = Some(work.fence());
+    let new = New { place, name: &name, draft, parent: Some(parent), fence, is_rollback };
     let text = serde_json::Value::from(&draft.plan.template().to_value()).to_string();
     new.begin(requests, existing, &text, draft.plan.clone(), super::start).await?;
     Ok(())

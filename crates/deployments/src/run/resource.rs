@@ -128,6 +128,7 @@ impl Work {
             if is_listed && left > 0 {
                 left -= 1;
                 tokio::time::sleep(PAUSE).await;
+                self.check_active().await?;
             } else {
                 return Err(error);
             }

@@ -128,7 +128,8 @@ async fn begin(run: &Run, record: Record) -> Result<(), Failure> {
     let links = record.hidden.links.clone();
     let draft = load::draft_with(requests, &place, &name, request, links)?;
     begin::check_location(requests, &place, &draft.request, Some(&record))?;
-    let new = New { place: &place, name: &name, draft: &draft, parent: None, is_rollback: true };
+    let (draft, fence) = (&draft, Some((run.record.key(), run.record.row.revision)));
+    let new = New { place: &place, name: &name, draft, parent: None, fence, is_rollback: true };
     new.begin(requests, Some(record), &text, draft.plan.clone(), super::start).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arm::ApiError;
 use arm_template::Plan;
+use db::ResourceKey;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,6 +17,8 @@ pub(super) struct Work {
     pub(super) plan: Arc<Plan>,
     /// The id of the deployment.
     pub(super) deployment: String,
+    /// The revision of the deployment's row while it is this task's.
+    pub(super) revision: i64,
     pub(super) is_rollback: bool,
     /// The place of the resource in the plan.
     pub(super) index: usize,
@@ -24,6 +27,26 @@ pub(super) struct Work {
     /// Whether an earlier process may have written the resource already.
     pub(super) is_resumed: bool,
     pub(super) debug: Debug,
+}
+
+impl Work {
+    /// What a commit checks so that it writes nothing for a deployment that another request ended.
+    pub(super) fn fence(&self) -> (ResourceKey, i64) {
+        (ResourceKey::of(&self.deployment), self.revision)
+    }
+
+    /// Refuses to go on with a deployment that another request ended or removed.
+    pub(super) async fn check_active(&self) -> Result<(), ApiError> {
+        let (key, revision) = self.fence();
+        let row = self.requests.app().store().deployment(&key).await?;
+        if row.is_some_and(|row| row.revision == revision) {
+            return Ok(());
+        }
+        Err(ApiError::conflict(
+            "DeploymentCanceled",
+            "The deployment was ended by another request.",
+        ))
+    }
 }
 
 /// A step that ended.

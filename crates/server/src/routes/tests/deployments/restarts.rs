@@ -174,3 +174,25 @@ async fn canceled_deployment_stays_canceled() {
     server.deploy("main", &identities(2)).await.unwrap();
     assert_eq!(state(&server.deployment("main").await), "Succeeded");
 }
+
+#[tokio::test]
+async fn canceled_deployment_repeats_no_write() {
+    let server = Server::with_group().await;
+    let mut orphan = json!({
+        "type": "Microsoft.Network/virtualNetworks/subnets", "apiVersion": "2024-07-01",
+        "name": "none/x", "properties": { "addressPrefix": "10.1.1.0/24" },
+    });
+    // Nobody makes its parent, so it repeats for days.
+    orphan["@options"] = json!({ "retryOn": [["ParentResourceNotFound"], 1_000_000] });
+    let body = request(template(json!([orphan]), json!({})), json!({}));
+    let path = Server::in_subscription(&format!("{D}/main"));
+    server.call(Method::Put, &path, &body.to_string()).await.unwrap();
+    let key = ResourceKey::of(&path);
+    while server.app.store().deployment_operations(&key).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    server.act("main", "cancel", &json!({})).await.unwrap();
+    // Its task ends.
+    server.settle().await;
+    assert_eq!(state(&server.deployment("main").await), "Canceled");
+}
