@@ -107,12 +107,12 @@ async fn failed_deployment_is_replaced_by_the_last_successful_one() {
     server.get(id).await.unwrap();
 }
 
-#[tokio::test]
-async fn oldest_deployments_are_removed_near_the_limit() {
-    let server = Server::with_group().await;
+/// Deployments of the group, a second after one another. Those that have not ended are active.
+async fn history(server: &Server, count: i64, have_ended: bool) -> ResourceKey {
     let scope = ResourceKey::of(&format!("/subscriptions/{S}/resourcegroups/rg"));
     let began: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let writes = (0..775_i64).map(|number| {
+    let state = if have_ended { "Succeeded" } else { "Running" };
+    let writes = (0..count).map(|number| {
         let started = began + jiff::SignedDuration::from_secs(number);
         let row = db::Deployment {
             id: format!("/subscriptions/{S}/resourceGroups/Rg/providers/Microsoft.Resources/deployments/d{number}"),
@@ -120,16 +120,33 @@ async fn oldest_deployments_are_removed_near_the_limit() {
             name: format!("d{number}"),
             revision: 0,
             started,
-            ended: Some(started),
-            body: json!({ "properties": { "provisioningState": "Succeeded" } }),
+            ended: have_ended.then_some(started),
+            body: json!({ "properties": { "provisioningState": state } }),
             hidden: json!({}),
         };
         Write::InsertDeployment(row, String::new())
     });
     server.app.store().commit(writes.collect()).await.unwrap();
+    scope
+}
+
+#[tokio::test]
+async fn oldest_deployments_are_removed_near_the_limit() {
+    let server = Server::with_group().await;
+    let scope = history(&server, 775, true).await;
     let body = request(template(json!([]), json!({})), json!({}));
     server.deploy("newest", &body).await.unwrap();
     let left = server.app.store().deployments(&scope).await.unwrap();
     assert_eq!((left.len(), left[0].name.as_str()), (751, "newest"));
     assert_eq!(left[750].name, "d25");
+}
+
+#[tokio::test]
+async fn active_deployments_are_not_removed_and_leave_no_room() {
+    let server = Server::with_group().await;
+    let scope = history(&server, 800, false).await;
+    let body = request(template(json!([]), json!({})), json!({}));
+    let refused = server.deploy("one-more", &body).await;
+    assert_eq!(code(refused), (409, "DeploymentQuotaExceeded".into()));
+    assert_eq!(server.app.store().deployments(&scope).await.unwrap().len(), 800);
 }
