@@ -77,12 +77,13 @@ impl ResourceType<App> for OfMachine {
         self.versions
     }
 
-    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
+    fn read_only(&self) -> Option<&'static str> {
+        Some("resources of this type are the machines of active runs")
     }
 
-    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
+    /// Refused like a deletion of anything that a run holds: the error names the run.
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        rows::delete(app.context(), call, key).await
     }
 
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
@@ -101,17 +102,6 @@ impl ResourceType<App> for OfMachine {
 
 fn status(code: &str, text: &str) -> Value {
     json!({ "code": code, "level": "Info", "displayStatus": text })
-}
-
-fn read_only(call: &Call) -> ApiError {
-    ApiError::new(
-        http::StatusCode::METHOD_NOT_ALLOWED,
-        "MethodNotAllowed",
-        format!(
-            "'{}' cannot be made by a client: resources of this type are the machines of active runs.",
-            call.path.text
-        ),
-    )
 }
 
 /// A machine, and the run that holds it.

@@ -84,13 +84,18 @@ async fn preflight_names_every_wrong_resource() {
         "type": "Microsoft.Compute/virtualMachineScaleSets", "apiVersion": "2024-07-01",
         "name": "v", "location": "westus2", "properties": {},
     });
+    // Clients can read these, but not make them.
+    let of_a_run = json!({
+        "type": "Microsoft.Compute/virtualMachines", "apiVersion": "2024-07-01",
+        "name": "v", "location": "westus2", "properties": {},
+    });
     let mut elsewhere = identity("abc");
     elsewhere["location"] = json!("mars");
     let builder = json!({
         "type": "Microsoft.VirtualMachineImages/imageTemplates", "apiVersion": "2024-02-01",
         "name": "t", "location": "westus2", "properties": {},
     });
-    let all = json!([script, machine, elsewhere, builder, identity("fine")]);
+    let all = json!([script, machine, of_a_run, elsewhere, builder, identity("fine")]);
     let request = request(template(all, json!({})), json!({}));
     for error in [
         server.deploy("bad", &request).await.unwrap_err(),
@@ -101,8 +106,9 @@ async fn preflight_names_every_wrong_resource() {
             (400, "InvalidTemplateDeployment")
         );
         let codes: Vec<&str> = error.details.iter().map(|detail| detail.code.as_str()).collect();
-        assert_eq!(codes[..2], ["DeploymentScriptsNotSupported", "InvalidResourceType"]);
-        assert_eq!(codes.len(), 4, "{error:?}");
+        let types = ["DeploymentScriptsNotSupported", "InvalidResourceType", "InvalidResourceType"];
+        assert_eq!(codes[..3], types);
+        assert_eq!(codes.len(), 5, "{error:?}");
         assert!(error.details.iter().all(|detail| detail.target.is_some()));
     }
     let ids = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities";
