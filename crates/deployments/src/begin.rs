@@ -114,7 +114,7 @@ impl New<'_> {
         writes.extend(replaced.map(|(key, revision)| Write::RemoveDeployment(key, revision)));
         writes.push(Write::InsertDeployment(row.clone(), text.to_owned()));
         writes.push(Write::Operation(operation));
-        let row = Deployment { revision: 1, ..row };
+        let row = Deployment { revision: row.revision.saturating_add(1), ..row };
         let record = Record::of(row)?;
         let (manager, begun) = (requests.manager().clone(), record.clone());
         let begin = async move {
@@ -162,7 +162,8 @@ impl New<'_> {
             id,
             scope: self.place.key(),
             name: self.name.to_owned(),
-            revision: 0,
+            // Greater than any of an earlier deployment of that name, whose task may still end.
+            revision: self.draft.now.as_microsecond(),
             started: self.draft.now,
             ended: None,
             body,

@@ -196,3 +196,20 @@ async fn canceled_deployment_repeats_no_write() {
     server.settle().await;
     assert_eq!(state(&server.deployment("main").await), "Canceled");
 }
+
+#[tokio::test]
+async fn task_of_an_earlier_deployment_cannot_write_to_one_of_the_same_name() {
+    let server = Server::with_group().await;
+    let key = ResourceKey::of(&Server::in_subscription(&format!("{D}/main")));
+    let mut last = 0;
+    for is_deleted in [false, true, false] {
+        server.deploy("main", &identities(1)).await.unwrap();
+        let row = server.app.store().deployment(&key).await.unwrap().unwrap();
+        // Inserted, running, succeeded: each is a revision, by which commits are fenced.
+        assert!(row.revision >= last + 3, "{} after {last}", row.revision);
+        last = row.revision;
+        if is_deleted {
+            server.on(Method::Delete, &format!("{D}/main")).await.unwrap();
+        }
+    }
+}
