@@ -144,7 +144,8 @@ def test_active_deployment_is_canceled_with_the_one_in_it(arm):
     again = deployment.put(hundred())
     assert again.status_code == 201, again.text
     until(deployment.is_over, "the next one is over")
-    assert deployment.shown()["provisioningState"] == "Succeeded"
+    shown = deployment.shown()
+    assert shown["provisioningState"] == "Succeeded", shown.get("error")
 
 
 def test_cancellation_amid_many_resources_starts_no_further_ones(arm):
