@@ -6,12 +6,17 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-600}
 rounds=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 crates=(-p arm-expression -p arm-template)
 cargo test --quiet --locked --profile fuzz "${crates[@]}" --lib --test it --no-run
 end=$((SECONDS + seconds))
 while ((SECONDS < end)); do
     # One round takes a minute or so.
-    PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz "${crates[@]}" --lib --test it -- fuzz:: >/dev/null
+    if ! PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz "${crates[@]}" --lib --test it -- fuzz:: >"$log" 2>&1; then
+        cat "$log"
+        exit 1
+    fi
     rounds=$((rounds + 1))
 done
 echo "fuzz-template: $rounds rounds in $seconds seconds, nothing found"
