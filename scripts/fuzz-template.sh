@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Repeats the random tests of crates/arm-expression and crates/arm-template with new random inputs until the time is up, or until
-# one fails. A failure prints its smallest input, which becomes a test beside the fix.
+# Repeats the random tests of crates/arm-expression and crates/arm-template with new random inputs until
+# the time is up, or until one fails. A failure prints its smallest input, which becomes a test beside the fix.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
