@@ -36,7 +36,7 @@ pub trait Context {
     fn function(&self, name: &str) -> Option<Arc<UserFunction>>;
 
     /// Calls a function that the deployment provides, such as `reference`, `listKeys`, `resourceGroup`, `deployment`,
-    /// `newGuid`; `None` if there is none of this name.
+    /// `newGuid`; `None` if it does not provide this one.
     fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Evaluated, Fault>>;
 
     /// The facts that pure functions need.

@@ -6,7 +6,7 @@ use super::{Context, Evaluated, Evaluator, UserFunction};
 use crate::{
     environment::{Environment, Place},
     error::{Fault, Kind},
-    functions::{self, Entry},
+    functions::reads_resources,
     value::{Value, same_name},
 };
 
@@ -96,7 +96,7 @@ impl Context for Frame<'_> {
 
     fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Evaluated, Fault>> {
         let of_instant = same_name(name, "newGuid");
-        if of_instant || functions::find(name).is_some_and(Entry::is_runtime) {
+        if of_instant || reads_resources(name) {
             let message = "it can't be used in a user-defined function";
             return Some(Err(Fault::of(Kind::Template, message)));
         }
