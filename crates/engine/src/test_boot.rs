@@ -15,13 +15,15 @@ use images::{
     ledger::{Ledger, Releasable},
     run_context::RunContext,
 };
-use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
+use vm::{Backend, Ended, Firmware, Host, MachineSpec, OsType, disk, may_wait};
 
 use crate::janitor;
 
 /// The parameters of a test_boot.
 #[derive(Debug, Clone)]
 pub struct TestBoot {
+    /// The guest's system.
+    pub os: OsType,
     pub disk: PathBuf,
     /// `qcow2`, `raw`, `vpc` or `vmdk`: QEMU's names.
     pub format: String,
@@ -100,6 +102,7 @@ async fn boot(
     let spec = MachineSpec {
         name: format!("trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
+        os: test_boot.os,
         vcpus: test_boot.vcpus,
         memory_mib: test_boot.memory_mib,
         firmware: firmware(host, test_boot, dir).await?,
@@ -112,6 +115,7 @@ async fn boot(
         resume_from: None,
         migratable: false,
         machine_type: None,
+        tpm: None,
         cpu_model: None,
     };
     let machine = backend.start(&spec, &cx.cancel).await.map_err(machine_error)?;
@@ -146,5 +150,5 @@ async fn firmware(host: &Host, test_boot: &TestBoot, dir: &Path) -> Result<Firmw
     disk::create_overlay_on(host, &vars, &uefi.vars, "raw", bytes)
         .await
         .map_err(|e| machine_error(e.into()))?;
-    Ok(Firmware::Uefi { vars })
+    Ok(Firmware::Uefi { vars, secure_boot: false })
 }

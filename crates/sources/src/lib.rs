@@ -90,6 +90,11 @@ pub struct SourceImage {
 }
 
 impl SourceImage {
+    /// The system of its guests.
+    pub fn os(&self) -> vm::OsType {
+        vm::OsType::of_name(&self.os_type).unwrap_or_default()
+    }
+
     /// The version alone. `None` for a managed image, whose id ends with its name.
     pub fn version(&self) -> Option<&str> {
         let mut parts = self.exact_version.rsplit([':', '/']);

@@ -1,4 +1,4 @@
-//! The SSH keys of one machine. They are generated for it and discarded with it.
+//! The keys and passwords of one machine. They are generated for it and discarded with it.
 
 use std::fmt;
 
@@ -24,6 +24,35 @@ pub struct Access {
     pub host_private_key: String,
     /// The guest's public host key, one line.
     pub host_public_key: String,
+    /// What a guest with Windows needs beyond that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsAccess>,
+}
+
+/// The credentials for a guest with Windows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowsAccess {
+    /// The user's password.
+    pub password: String,
+    /// SHA-256 of the guest's certificate (DER), in hexadecimal. The guest makes it at its first
+    /// boot, so that it is unknown before.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// How goldsmith gets in.
+    pub door: Door,
+}
+
+/// A service of Windows that takes commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// WinRM over HTTPS, with the guest's certificate.
+    #[default]
+    WinrmHttps,
+    /// WinRM over HTTP, encrypted by NTLM, for a machine whose settings are not goldsmith's.
+    WinrmHttp,
+    /// SSH with the keys of [`Access`].
+    Ssh,
 }
 
 impl Access {
@@ -31,7 +60,9 @@ impl Access {
     pub fn generate(user: impl Into<String>) -> Result<Self, Error> {
         let (private_key, public_key) = pair("goldsmith-build")?;
         let (host_private_key, host_public_key) = pair("goldsmith-guest")?;
-        Ok(Self { user: user.into(), private_key, public_key, host_private_key, host_public_key })
+        let user = user.into();
+        let windows = None;
+        Ok(Self { user, private_key, public_key, host_private_key, host_public_key, windows })
     }
 }
 

@@ -148,7 +148,7 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
 }
 
 fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
-    if let Firmware::Uefi { vars } = &spec.firmware {
+    if let Firmware::Uefi { vars, .. } = &spec.firmware {
         let code = host.uefi.as_ref().map_or(Path::new(""), |uefi| &uefi.code);
         args.blockdev(&read_only("code", code));
         args.blockdev(&drive(&node("vars", 0), vars, false));
@@ -256,7 +256,7 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
     };
     fix(&mut spec.run_dir)?;
     fix(&mut spec.disk)?;
-    if let Firmware::Uefi { vars } = &mut spec.firmware {
+    if let Firmware::Uefi { vars, .. } = &mut spec.firmware {
         fix(vars)?;
     }
     let ram = spec.resume_from.as_mut().map(|ram| &mut ram.path);

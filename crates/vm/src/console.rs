@@ -9,16 +9,13 @@ use std::{
     io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
 use tokio::{
     io::AsyncReadExt,
     net::{UnixListener, UnixStream},
+    sync::watch,
 };
 
 use crate::args::{SERIAL_LOG, SERIAL_SOCKET};
@@ -37,7 +34,7 @@ const SILENCE: Duration = Duration::from_millis(10);
 /// A console that is recorded until QEMU closes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Console {
-    received: Arc<AtomicU64>,
+    received: watch::Sender<u64>,
 }
 
 impl Console {
@@ -49,7 +46,7 @@ impl Console {
         let at = PathBuf::from(format!("/proc/self/fd/{}/{SERIAL_SOCKET}", folder.as_raw_fd()));
         absent_is_fine(fs::remove_file(&at))?;
         let listener = UnixListener::bind(&at)?;
-        let received = Arc::new(AtomicU64::new(0));
+        let received = watch::Sender::new(0);
         let console = Self { received: received.clone() };
         tokio::spawn(async move {
             let accepted = tokio::time::timeout(CONNECT, listener.accept()).await;
@@ -66,13 +63,18 @@ impl Console {
         Ok(console)
     }
 
+    /// Counts the bytes that are in the log.
+    pub(crate) fn received(&self) -> watch::Receiver<u64> {
+        self.received.subscribe()
+    }
+
     /// Returns once the machine's output so far is in the log.
     pub(crate) async fn caught_up(&self) {
         let silent = async {
             loop {
-                let before = self.received.load(Ordering::Relaxed);
+                let before = *self.received.borrow();
                 tokio::time::sleep(SILENCE).await;
-                if self.received.load(Ordering::Relaxed) == before {
+                if *self.received.borrow() == before {
                     return;
                 }
             }
@@ -82,7 +84,11 @@ impl Console {
 }
 
 /// Continues to read when the log cannot be written, so that the guest does not block.
-async fn record(mut stream: UnixStream, mut log: Middle, received: &AtomicU64) -> io::Result<()> {
+async fn record(
+    mut stream: UnixStream,
+    mut log: Middle,
+    received: &watch::Sender<u64>,
+) -> io::Result<()> {
     let mut failed = None;
     loop {
         let mut chunk = vec![0; CHUNK];
@@ -101,7 +107,7 @@ async fn record(mut stream: UnixStream, mut log: Middle, received: &AtomicU64) -
             log = back;
             failed = added.err();
         }
-        received.fetch_add(bytes as u64, Ordering::Relaxed);
+        received.send_modify(|all| *all += bytes as u64);
     }
 }
 

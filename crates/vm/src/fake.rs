@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
@@ -112,7 +112,7 @@ pub struct Reaction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
     /// Exits with this code.
-    Exit(i32),
+    Exit(u32),
     /// Succeeds after this time, unless the machine ends before.
     Sleep(Duration),
     /// Hangs until the machine ends.
@@ -121,6 +121,8 @@ pub enum Then {
     Flood(StreamKind),
     /// The connection breaks.
     Disconnect,
+    /// The guest resets its machine, and the connection breaks.
+    Reset,
     /// The machine ends during the command.
     Gone(Ended),
     /// The SSH library panics.
@@ -129,7 +131,7 @@ pub enum Then {
 
 impl Reaction {
     /// Exits with a code, without output.
-    pub fn exit(code: i32) -> Self {
+    pub fn exit(code: u32) -> Self {
         Self::then(Then::Exit(code))
     }
 
@@ -166,6 +168,7 @@ struct State {
     is_forgetful: bool,
     rules: Vec<(String, Answer)>,
     deaf: Vec<(String, Reaction)>,
+    console: Vec<(String, String)>,
     mishaps: HashMap<Point, Mishap>,
     next: HashMap<Point, Mishap>,
     ram_written: Option<CancellationToken>,
@@ -177,6 +180,7 @@ struct State {
 struct Life {
     gone: CancellationToken,
     ended: Arc<Mutex<Option<Ended>>>,
+    resets: Arc<watch::Sender<u64>>,
 }
 
 impl Life {
@@ -229,6 +233,11 @@ impl Fake {
     /// Adds a rule for commands that do not read their input, which may be endless.
     pub fn on_deaf(&self, needle: impl Into<String>, reaction: Reaction) {
         self.state().deaf.push((needle.into(), reaction));
+    }
+
+    /// Answers for the console: a wait for a line whose beginning contains `needle` gets this rest.
+    pub fn on_console(&self, needle: impl Into<String>, rest: impl Into<String>) {
+        self.state().console.push((needle.into(), rest.into()));
     }
 
     /// Makes a call fail from now on.
@@ -294,6 +303,12 @@ impl Fake {
         let answer = rule.map(|(_, answer)| answer.clone());
         drop(state);
         answer.map_or_else(|| Reaction::exit(0), |answer| answer(command, stdin))
+    }
+
+    fn console_rule(&self, beginning: &str) -> Option<String> {
+        let state = self.state();
+        let rule = state.console.iter().rev().find(|(needle, _)| beginning.contains(needle));
+        rule.map(|(_, rest)| rest.clone())
     }
 
     fn deaf(&self, command: &str) -> Option<Reaction> {
@@ -460,6 +475,31 @@ impl Machine for FakeMachine {
         all.into_iter().take(lines).collect()
     }
 
+    async fn console_line(
+        &self,
+        beginning: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<String, Error> {
+        let rule = self.fake.console_rule(beginning);
+        if let Some(rest) = rule {
+            return Ok(rest);
+        }
+        tokio::select! {
+            () = cancel.cancelled() => Err(Error::Canceled),
+            () = self.life.gone.cancelled() => Err(self.life.error()),
+            () = tokio::time::sleep(deadline) => Err(Error::Timeout {
+                what: "the guest's first line on the serial console".to_owned(),
+                after: deadline,
+                serial: self.serial_tail(20),
+            }),
+        }
+    }
+
+    fn resets(&self) -> watch::Receiver<u64> {
+        self.life.resets.subscribe()
+    }
+
     fn gone(&self) -> WaitForCancellationFutureOwned {
         self.life.gone.clone().cancelled_owned()
     }
@@ -560,6 +600,10 @@ impl Guest for FakeGuest {
                 }
             }
             Then::Disconnect => Err(lost("the connection broke during a command")),
+            Then::Reset => {
+                self.life.resets.send_modify(|resets| *resets += 1);
+                Err(lost("the connection broke during a command"))
+            }
             Then::Gone(ended) => {
                 self.life.end(ended);
                 Err(lost("the connection broke during a command"))

@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{Access, Ended, Error, Guest, MachineSpec, RamSave, SaveRam};
@@ -34,7 +35,8 @@ pub trait Backend: Send + Sync {
 /// A running machine. End it with [`Machine::stop`]; dropping it kills it as a safety net.
 #[async_trait]
 pub trait Machine: Send + Sync {
-    /// Waits until the guest answers over SSH with the right host key.
+    /// Waits until the guest answers, over SSH or WinRM, and proves with the right key or certificate
+    /// that it is the guest.
     ///
     /// A wrong key and the machine's end are immediate errors. The error of a missed deadline
     /// carries the last lines of the console. Every call opens another connection.
@@ -62,6 +64,18 @@ pub trait Machine: Send + Sync {
 
     /// The last lines of the serial console, without control characters.
     fn serial_tail(&self, lines: usize) -> Vec<String>;
+
+    /// Waits for a line on the serial console that begins with `beginning`, and returns the rest of
+    /// it, of a bounded length and without control characters. Lines from before the call count.
+    async fn console_line(
+        &self,
+        beginning: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<String, Error>;
+
+    /// How often the guest has reset its machine since the start.
+    fn resets(&self) -> watch::Receiver<u64>;
 
     /// Resolves when the machine has ended for any reason, or cannot continue.
     fn gone(&self) -> WaitForCancellationFutureOwned;

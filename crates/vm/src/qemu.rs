@@ -118,7 +118,7 @@ struct Drives {
 impl Drives {
     fn of(spec: &MachineSpec) -> Self {
         let vars = match &spec.firmware {
-            Firmware::Uefi { vars } => Some(vars.clone()),
+            Firmware::Uefi { vars, .. } => Some(vars.clone()),
             Firmware::Bios => None,
         };
         Self { generation: 0, disk: spec.disk.clone(), vars, data: spec.data.clone() }
@@ -163,6 +163,40 @@ impl Machine for QemuMachine {
 
     fn serial_tail(&self, lines: usize) -> Vec<String> {
         may_wait(|| serial::tail(&self.spec.run_dir.join(SERIAL_LOG), lines))
+    }
+
+    async fn console_line(
+        &self,
+        beginning: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<String, Error> {
+        let log = self.spec.run_dir.join(SERIAL_LOG);
+        let line = async {
+            let mut received = self.watch.console().received();
+            loop {
+                received.mark_unchanged();
+                if let Some(rest) = may_wait(|| serial::find(&log, beginning)) {
+                    return rest;
+                }
+                if received.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Canceled),
+            line = line => Ok(line),
+            () = self.watch.gone() => Err(self.gone_error()),
+            () = tokio::time::sleep(deadline) => {
+                Err(self.timeout("the guest's first line on the serial console", deadline))
+            }
+        }
+    }
+
+    fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.watch.resets()
     }
 
     fn gone(&self) -> WaitForCancellationFutureOwned {

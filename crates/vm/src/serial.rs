@@ -36,6 +36,14 @@ fn last_lines(text: &str, lines: usize) -> Vec<String> {
     last
 }
 
+/// The rest of the first complete line of a console log that begins with `beginning`.
+pub(crate) fn find(log: &Path, beginning: &str) -> Option<String> {
+    let text = without_controls(&String::from_utf8_lossy(&std::fs::read(log).ok()?));
+    let (complete, _) = text.rsplit_once('\n')?;
+    let rest = complete.lines().find_map(|line| line.trim().strip_prefix(beginning))?;
+    Some(rest.trim().chars().take(LINE_LIMIT).collect())
+}
+
 /// Guest output as one line that is safe to display.
 pub(crate) fn one_line(text: &str) -> String {
     last_lines(text, usize::MAX).join(" / ").chars().take(LINE_LIMIT).collect()

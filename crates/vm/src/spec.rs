@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Access, Bridge, RamFile};
+use crate::{Access, Bridge, OsType, RamFile};
 
 /// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
 /// under another version cannot be resumed.
@@ -15,6 +15,8 @@ pub struct MachineSpec {
     pub name: String,
     /// Holds sockets, logs and the pid file. One machine per folder; the folder must exist.
     pub run_dir: PathBuf,
+    /// The guest's system, for which the virtual hardware is chosen.
+    pub os: OsType,
     /// Virtual processors.
     pub vcpus: u32,
     /// Memory in MiB.
@@ -28,7 +30,8 @@ pub struct MachineSpec {
     /// The keys that the machine offers to its guest as systemd credentials (see
     /// [`crate::credentials`]); a guest that does not know them ignores them.
     pub access: Option<Access>,
-    /// The NoCloud seed; see [`crate::seed`]. A resumed machine needs the same one.
+    /// The medium that tells the guest what a machine is for: on Linux the NoCloud seed (see
+    /// [`crate::seed`]), on Windows a CD. A resumed machine needs the same one.
     pub seed: Option<PathBuf>,
     /// Forwarded ports: a loopback port of the host (0: any free port) and the guest's TCP port.
     pub forwards: Vec<(u16, u16)>,
@@ -42,6 +45,8 @@ pub struct MachineSpec {
     pub migratable: bool,
     /// Overrides the host's newest machine type. A resumed machine needs the original type.
     pub machine_type: Option<String>,
+    /// The state folder of a virtual TPM, if the machine has one.
+    pub tpm: Option<PathBuf>,
     /// Overrides the host's CPU model.
     pub cpu_model: Option<String>,
 }
@@ -53,6 +58,8 @@ pub enum Firmware {
     Uefi {
         /// The UEFI variables: a qcow2 file that no other machine uses.
         vars: PathBuf,
+        /// Whether the firmware starts only signed boot loaders.
+        secure_boot: bool,
     },
     /// Generation 1.
     Bios,

@@ -175,6 +175,19 @@ impl Machine for WatchedMachine {
         self.inner.serial_tail(lines)
     }
 
+    async fn console_line(
+        &self,
+        beginning: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<String, Error> {
+        self.inner.console_line(beginning, deadline, cancel).await
+    }
+
+    fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.resets()
+    }
+
     fn gone(&self) -> WaitForCancellationFutureOwned {
         self.inner.gone()
     }
@@ -222,6 +235,7 @@ mod tests {
         MachineSpec {
             name: "m".into(),
             run_dir: dir.to_owned(),
+            os: crate::OsType::Linux,
             vcpus: 2,
             memory_mib: 1024,
             firmware: Firmware::Bios,
@@ -234,6 +248,7 @@ mod tests {
             resume_from: None,
             migratable: true,
             machine_type: None,
+            tpm: None,
             cpu_model: None,
         }
     }

@@ -12,9 +12,10 @@ pub(crate) fn spec(dir: &Path, memory_mib: u64) -> MachineSpec {
     MachineSpec {
         name: "test".into(),
         run_dir: dir.to_owned(),
+        os: vm::OsType::Linux,
         vcpus: 2,
         memory_mib,
-        firmware: Firmware::Uefi { vars: dir.join("vars.qcow2") },
+        firmware: Firmware::Uefi { vars: dir.join("vars.qcow2"), secure_boot: false },
         disk: dir.join("disk.qcow2"),
         data: Vec::new(),
         seed: None,
@@ -24,6 +25,7 @@ pub(crate) fn spec(dir: &Path, memory_mib: u64) -> MachineSpec {
         resume_from: None,
         migratable: true,
         machine_type: None,
+        tpm: None,
         cpu_model: None,
     }
 }

@@ -86,10 +86,10 @@ impl Contact<'_> {
     ) -> Result<Entered> {
         let limit = run.request.boot_timeout;
         let Some(second) = self.seeding.second().filter(|_| self.is_new) else {
-            return self.attempt(run, shape, spec, limit, disks).await;
+            return Box::pin(self.attempt(run, shape, spec, limit, disks)).await;
         };
-        let error = match self.attempt(run, shape, spec.clone(), limit / FIRST_OF_TWO, disks).await
-        {
+        let first = self.attempt(run, shape, spec.clone(), limit / FIRST_OF_TWO, disks);
+        let error = match Box::pin(first).await {
             Err(error) if is_no_contact(&error) => error,
             result => return result,
         };
@@ -101,7 +101,7 @@ impl Contact<'_> {
         run.backend.end(&spec.run_dir).await.map_err(machine_error)?;
         disks().await?;
         let contact = Self { seeding: second, ..self };
-        contact.attempt(run, shape, spec, limit, disks).await
+        Box::pin(contact.attempt(run, shape, spec, limit, disks)).await
     }
 
     async fn attempt(

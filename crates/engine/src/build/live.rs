@@ -73,7 +73,7 @@ pub(super) struct SealAs<'a> {
 /// Writes everything to the disk, and fails in a guest that is shutting down, since its state
 /// cannot be resumed.
 const SYNC: &str = r#"sync & state=$(systemctl is-system-running 2> /dev/null); wait; test "$state" != stopping || exit 75"#;
-const STOPPING: i32 = 75;
+const STOPPING: u32 = 75;
 /// Covers everything that a step wrote; a slow disk of the host may take long.
 const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
 

@@ -51,6 +51,7 @@ impl Plan {
         let wanted = u64::from(self.os_disk_gb()) * GIB;
         let size = self.size.on(host);
         Shape {
+            os: source.os(),
             vcpus: size.vcpus,
             memory_mib: size.memory_mib,
             disk_bytes: wanted.max(source.virtual_size),

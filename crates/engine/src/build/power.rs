@@ -47,10 +47,11 @@ impl Run<'_> {
         MachineSpec {
             name: self.id.clone(),
             run_dir: run_dir.to_owned(),
+            os: shape.os,
             vcpus: shape.vcpus,
             memory_mib: shape.memory_mib,
             firmware: if shape.uefi {
-                Firmware::Uefi { vars: work.join("vars.qcow2") }
+                Firmware::Uefi { vars: work.join("vars.qcow2"), secure_boot: false }
             } else {
                 Firmware::Bios
             },
@@ -63,6 +64,7 @@ impl Run<'_> {
             resume_from,
             migratable: true,
             machine_type: None,
+            tpm: None,
             cpu_model: None,
         }
     }

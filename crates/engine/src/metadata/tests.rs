@@ -65,7 +65,7 @@ impl Guest for Here {
             }
         }
         let status = child.wait().await.unwrap();
-        Ok(Exit { code: status.code(), signal: None })
+        Ok(Exit { code: status.code().map(i32::cast_unsigned), signal: None })
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use images::digest::Key;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vm::RamFormat;
+use vm::{OsType, RamFormat};
 
 /// The RAM file. If it is damaged, the node's disk still boots.
 pub(super) const RAM: &str = "ram";
@@ -14,6 +14,9 @@ pub(super) const RAM: &str = "ram";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shape {
+    /// The guest's system.
+    #[serde(default, skip_serializing_if = "OsType::is_linux")]
+    pub os: OsType,
     pub vcpus: u32,
     pub memory_mib: u64,
     /// Virtual size of the OS disk in bytes.

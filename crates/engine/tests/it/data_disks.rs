@@ -233,6 +233,7 @@ async fn trial_uses_overlays_on_the_image_disks() {
     forge.made("base", "made", &[1]).await;
     let image = forge.stored("made");
     let test_boot = TestBoot {
+        os: vm::OsType::Linux,
         disk: image.disk(),
         format: "qcow2".into(),
         virtual_size: image.record.virtual_size,

@@ -163,7 +163,7 @@ async fn validators_run_in_order_on_their_own_machine() {
     assert_eq!((build.vcpus, build.memory_mib), (fork.vcpus, fork.memory_mib));
     assert!(fork.resume_from.is_none(), "it boots");
     assert_ne!(build.seed, fork.seed, "by keys of its own");
-    let Firmware::Uefi { vars } = &fork.firmware else { panic!("{fork:?}") };
+    let Firmware::Uefi { vars, .. } = &fork.firmware else { panic!("{fork:?}") };
     assert_eq!(vars.parent(), fork.disk.parent());
     assert_eq!(fork.run_dir.parent(), Some(&*build.run_dir), "its folder goes with the run's");
     std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();

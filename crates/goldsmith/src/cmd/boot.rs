@@ -37,6 +37,7 @@ async fn test_boot(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result
     if !file.is_file() {
         let stored = Store::open(layout).get(&args.image).map_err(|e| not_found(e, &args.image))?;
         return Ok(TestBoot {
+            os: vm::OsType::of_name(&stored.record.origin.os_type).unwrap_or_default(),
             disk: stored.disk(),
             format: "qcow2".to_owned(),
             virtual_size: stored.record.virtual_size,
@@ -49,6 +50,7 @@ async fn test_boot(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result
     }
     let header = sources::check_importable(host, file).await?;
     Ok(TestBoot {
+        os: vm::OsType::Linux,
         disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         format: Format::from_name(&header.format).map_or("raw", Format::driver).to_owned(),
         virtual_size: header.virtual_size,

@@ -47,9 +47,10 @@ fn spec() -> MachineSpec {
     MachineSpec {
         name: "web server/1".into(),
         run_dir: "/data/runs/1".into(),
+        os: crate::OsType::Linux,
         vcpus: 2,
         memory_mib: 2048,
-        firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into() },
+        firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into(), secure_boot: false },
         disk: "/data/runs/1/disk.qcow2".into(),
         data: Vec::new(),
         access: None,
@@ -59,6 +60,7 @@ fn spec() -> MachineSpec {
         resume_from: None,
         migratable: true,
         machine_type: None,
+        tpm: None,
         cpu_model: None,
     }
 }

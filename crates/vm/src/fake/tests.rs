@@ -9,6 +9,7 @@ fn spec(folder: &Path) -> MachineSpec {
     MachineSpec {
         name: "fake".into(),
         run_dir: folder.to_owned(),
+        os: crate::OsType::Linux,
         vcpus: 1,
         memory_mib: 512,
         firmware: Firmware::Bios,
@@ -21,6 +22,7 @@ fn spec(folder: &Path) -> MachineSpec {
         resume_from: None,
         migratable: true,
         machine_type: None,
+        tpm: None,
         cpu_model: None,
     }
 }

@@ -13,8 +13,9 @@ pub(crate) mod ssh;
 /// A connection to a guest.
 #[async_trait]
 pub trait Guest: Send + Sync {
-    /// Runs a `/bin/sh` command as the connected user, whatever that user's login shell is. Text
-    /// that the login shell prints is not part of the command's output.
+    /// Runs a command as the connected user. On Linux it is for `/bin/sh`, whatever that user's login
+    /// shell is, and text that the login shell prints is not part of the command's output. On Windows
+    /// it is one command line for `cmd.exe`, of at most 8,191 characters.
     ///
     /// Standard input is streamed as the command reads it. Output goes to `sink` as it arrives, and
     /// the guest cannot write faster than the sink accepts it. A command that exits with a failure
@@ -70,8 +71,8 @@ pub enum StreamKind {
 /// How a guest's command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code, unless a signal ended the command.
-    pub code: Option<i32>,
+    /// The exit code, unless a signal ended the command. All 32 bits count on Windows.
+    pub code: Option<u32>,
     /// The name of the signal that ended the command, without `SIG`.
     pub signal: Option<String>,
 }

@@ -196,7 +196,7 @@ impl Guest for SshGuest {
                 Some(ChannelMsg::Data { data }) => (StreamKind::Out, data),
                 Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => (StreamKind::Err, data),
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
-                    exit = Some(Exit { code: i32::try_from(exit_status).ok(), signal: None });
+                    exit = Some(Exit { code: Some(exit_status), signal: None });
                     ended = Instant::now();
                     continue;
                 }

@@ -22,8 +22,9 @@ impl Rehearsal {
         if spec.bridge.is_some() {
             return None;
         }
+        let is_secure = matches!(spec.firmware, Firmware::Uefi { secure_boot: true, .. });
         let firmware = match &sealed.vars {
-            Some(vars) => Firmware::Uefi { vars: vars.clone() },
+            Some(vars) => Firmware::Uefi { vars: vars.clone(), secure_boot: is_secure },
             None => Firmware::Bios,
         };
         let (disk, data) = (sealed.disk.clone(), sealed.data.clone());
@@ -37,7 +38,7 @@ impl Rehearsal {
         sealed.run_dir = std::path::absolute(&dir).map_err(Error::at(&dir))?;
         sealed.resume_from = Some(ram);
         sealed.disk = overlay(&host, &sealed.run_dir, "disk.qcow2", &sealed.disk).await?;
-        if let Firmware::Uefi { vars } = &mut sealed.firmware {
+        if let Firmware::Uefi { vars, .. } = &mut sealed.firmware {
             *vars = overlay(&host, &sealed.run_dir, "vars.qcow2", vars).await?;
         }
         for (lun, data) in sealed.data.iter_mut().enumerate() {

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::last_words::last_words;
@@ -17,19 +20,36 @@ use crate::{
 };
 
 /// The recorded end of a machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watch {
     gone: CancellationToken,
     ended: Mutex<Option<Ended>>,
+    resets: watch::Sender<u64>,
+    console: Console,
 }
 
 impl Watch {
     /// Starts watching; the task ends with the process.
     pub(super) fn over(daemon: &Daemon, qmp: &Client, console: Console, log: PathBuf) -> Arc<Self> {
-        let watch = Arc::new(Self::default());
+        let watch = Arc::new(Self::new(console));
         let closed = qmp.closed();
-        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), closed, console, log));
+        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), closed, log));
         watch
+    }
+
+    fn new(console: Console) -> Self {
+        let (gone, ended) = (CancellationToken::new(), Mutex::default());
+        Self { gone, ended, resets: watch::Sender::new(0), console }
+    }
+
+    /// The recorded serial console.
+    pub(super) fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// Counts the resets by the guest.
+    pub(super) fn resets(&self) -> watch::Receiver<u64> {
+        self.resets.subscribe()
     }
 
     pub(super) fn gone(&self) -> WaitForCancellationFutureOwned {
@@ -55,7 +75,6 @@ impl Watch {
         exit: impl Future<Output = std::process::ExitStatus>,
         mut events: broadcast::Receiver<Event>,
         closed: WaitForCancellationFutureOwned,
-        console: Console,
         log: PathBuf,
     ) {
         let mut exit = std::pin::pin!(exit);
@@ -63,7 +82,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Ok(event) => self.handle(&event, &console).await,
+                    Ok(event) => self.handle(&event).await,
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break exit.await,
                 },
@@ -71,20 +90,23 @@ impl Watch {
                     // QEMU's last events may still be in the socket.
                     closed.await;
                     while let Ok(event) = events.try_recv() {
-                        self.handle(&event, &console).await;
+                        self.handle(&event).await;
                     }
                     break status;
                 }
             }
         };
-        console.caught_up().await;
+        self.console.caught_up().await;
         self.end(Ended::Exited { code: status.code(), output: last_words(&log) });
     }
 
-    async fn handle(&self, event: &Event, console: &Console) {
+    async fn handle(&self, event: &Event) {
+        if event.name == "RESET" && event.data["guest"].as_bool() == Some(true) {
+            self.resets.send_modify(|resets| *resets += 1);
+        }
         if let Some(ended) = classify(event) {
             // The error about the end quotes the console's last lines.
-            console.caught_up().await;
+            self.console.caught_up().await;
             self.end(ended);
         }
     }
@@ -109,6 +131,7 @@ fn classify(event: &Event) -> Option<Ended> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::json;
 
     use super::*;
@@ -132,9 +155,10 @@ mod tests {
         assert_eq!(classify(&event("RESET", json!({ "guest": true }))), None);
     }
 
-    #[test]
-    fn later_end_does_not_replace_the_first() {
-        let watch = Watch::default();
+    #[tokio::test]
+    async fn later_end_does_not_replace_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new(Console::open(dir.path()).unwrap());
         watch.end(Ended::GuestShutdown);
         watch.end(Ended::Exited { code: Some(0), output: String::new() });
         assert_eq!(watch.ended(), Some(Ended::GuestShutdown));

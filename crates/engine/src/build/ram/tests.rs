@@ -15,6 +15,7 @@ fn meta() -> NodeMeta {
         title: "first boot".into(),
         inputs: BTreeMap::new(),
         shape: Shape {
+            os: vm::OsType::Linux,
             vcpus: 1,
             memory_mib: 1,
             disk_bytes: 1,
