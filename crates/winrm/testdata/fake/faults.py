@@ -29,6 +29,7 @@ The shape of all answers:
   done_apart     output and Done never in the same answer
   no_ends        no empty Stream elements with End="true"
   no_code        Done without an ExitCode
+  signed         ExitCode as a signed number
   space          a space in each boundary line of encrypted answers
 """
 
@@ -47,6 +48,7 @@ class Shape:
         self.done_apart = settings.pop("done_apart", False)
         self.no_ends = settings.pop("no_ends", False)
         self.no_code = settings.pop("no_code", False)
+        self.signed = settings.pop("signed", False)
         self.space = settings.pop("space", False)
 
 

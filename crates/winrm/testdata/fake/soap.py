@@ -137,7 +137,10 @@ def received(request, command, pieces, done, shape):
 
     parts = [stream(name, base64.b64encode(data).decode()) for name, data in pieces]
     state = "Done" if done else "Running"
-    code = f"<rsp:ExitCode>{command.exit_code}</rsp:ExitCode>" if done and not shape.no_code else ""
+    number = command.exit_code
+    if shape.signed and done and number >= 1 << 31:
+        number -= 1 << 32
+    code = f"<rsp:ExitCode>{number}</rsp:ExitCode>" if done and not shape.no_code else ""
     if done and not shape.no_ends:
         parts += [stream(name, end=' End="true"') for name in ("stdout", "stderr")]
     parts.append(f'<rsp:CommandState CommandId="{command.id}" State="{RSP}/CommandState/{state}">{code}</rsp:CommandState>')
