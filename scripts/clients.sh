@@ -20,15 +20,7 @@ say() { printf 'clients: %s\n' "$*"; }
 
 # environment NAME: prints the folder of the virtual environment for requirements-NAME.txt.
 environment() {
-  local list="tests/clients/requirements-$1.txt" folder
-  folder="$cache/clients-$1-$(sha256sum "$list" | cut -c1-12)"
-  if [ ! -e "$folder/ready" ]; then
-    say "installing $list into $folder (once)" >&2
-    python3 -m venv --clear "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$list" >&2
-    touch "$folder/ready"
-  fi
-  printf '%s\n' "$folder"
+  scripts/environment.sh "clients-$1" "tests/clients/requirements-$1.txt"
 }
 
 # azurite: prints the executable of Azurite, Microsoft's emulator of Azure's blob storage; npm has it.

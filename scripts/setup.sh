@@ -204,8 +204,8 @@ main() {
   command -v cc >/dev/null || wanted+=("build-essential|the linker and C library that Rust programs are linked with")
   [ "$(id -u)" = 0 ] || wanted+=("uidmap|lets mmdebstrap work without root")
   if $bench && ! command -v packer >/dev/null; then wanted+=("packer|what make bench measures against"); fi
-  if $clients && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
-    wanted+=("python3-venv|virtual environments for az and the Azure SDKs")
+  if { $test || $clients; } && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
+    wanted+=("python3-venv|virtual environments for clients of Azure and of Windows")
   fi
   if $clients && ! command -v npm >/dev/null; then wanted+=("npm|installs Azurite, which stands for Azure's blob storage"); fi
   command -v dpkg-query >/dev/null || supported_release

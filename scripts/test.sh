@@ -38,6 +38,14 @@ else
 fi
 if [ "${1-}" = --lint ]; then exit 0; fi
 
+# The tests of WinRM rely on it: the stand-in for Windows, judged by other people's clients.
+reference_clients() {
+  local environment
+  environment=$(scripts/environment.sh winrm tests/winrm/requirements.txt)
+  (cd tests/winrm && PYTHONDONTWRITEBYTECODE=1 "$environment/bin/python" -m pytest -q -p no:cacheprovider)
+}
+step reference_clients
+
 # The machine tests drive the executable, so it is built first.
 step cargo build --locked --quiet --workspace --bins
 if cargo nextest --version >/dev/null 2>&1; then

@@ -28,12 +28,15 @@ class Command:
         self.reported = False
         self.terminated = False
         self._acts = []
-        threading.Thread(target=self._run, args=(interpreter,), daemon=True).start()
+        self._interpreter = interpreter
 
-    def _run(self, interpreter):
+    def start(self):
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
         streams = Input(self.stdin, self), Output(self.stdout, self), Output(self.stderr, self)
         try:
-            code = interpreter(self.line, *streams)
+            code = self._interpreter(self.line, *streams)
         except (Terminated, BrokenPipeError):
             code = TERMINATED
         except Exception:
@@ -123,6 +126,7 @@ class Shells:
         command = Command(line, self.interpreter)
         with self.lock:
             shell.commands[command.id] = command
+        command.start()
         return command
 
     def forget(self, shell, command):
