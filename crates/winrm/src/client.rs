@@ -1,18 +1,31 @@
 //! The client: what a caller sees.
 
-use std::ops::ControlFlow;
+use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
-use crate::{Endpoint, Error, Login};
+use crate::{
+    Endpoint, Error, Login, Transport,
+    channel::Connect,
+    http,
+    https::Https,
+    link::{Link, OPERATION},
+    ntlm::Ntlm,
+    run::run,
+    soap::{
+        answer,
+        request::{self, Letterhead},
+    },
+};
 
 /// Runs commands in a guest. Cheap to clone; keeps no connection between commands, so that it
 /// survives restarts of the guest.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
-    endpoint: Endpoint,
-    login: Login,
+    connect: Arc<dyn Connect>,
+    url: String,
+    user: String,
 }
 
 /// What the service says about itself.
@@ -54,27 +67,44 @@ pub trait Output: Send {
 impl Client {
     /// A client for this service and user. Connects to nothing yet.
     pub fn new(endpoint: Endpoint, login: Login) -> Self {
-        Self { endpoint, login }
+        let scheme = match endpoint.transport {
+            Transport::Https { .. } => "https",
+            Transport::Http => "http",
+        };
+        let url = format!("{scheme}://{}{}", endpoint.address, http::PATH);
+        let user = login.user.clone();
+        let connect: Arc<dyn Connect> = match endpoint.transport {
+            Transport::Https { certificate } => Arc::new(Https::new(endpoint, login, certificate)),
+            Transport::Http => Arc::new(Ntlm::new(endpoint, login)),
+        };
+        Self { connect, url, user }
     }
 
     /// Asks the service for its identity, with the user's password.
-    #[allow(clippy::unused_async, reason = "the signature comes first")]
     pub async fn identify(&self) -> Result<Identity, Error> {
-        let at = self.endpoint.address;
-        Err(Error::Protocol(format!("{at} as {}: not yet written", self.login.user)))
+        let mut link = Link::new(self.connect.clone());
+        let reply = link.ask(request::identify(), "while it told its identity").await?;
+        answer::identity(&reply.body()?)
     }
 
     /// Runs a command line of `cmd.exe`, at most 8,191 characters, and returns its exit code.
     ///
-    /// Dropping the future ends the command and its shell, within seconds if the guest answers.
-    #[allow(clippy::unused_async, reason = "the signature comes first")]
+    /// Dropping the future ends the command and its shell, within seconds if the guest answers. An
+    /// error does so too.
     pub async fn run(
         &self,
-        _command: &str,
-        _stdin: Input<'_>,
-        _output: &mut dyn Output,
+        command: &str,
+        stdin: Input<'_>,
+        output: &mut dyn Output,
     ) -> Result<u32, Error> {
-        let at = self.endpoint.address;
-        Err(Error::Protocol(format!("{at} as {}: not yet written", self.login.user)))
+        let letterhead = Letterhead::new(self.url.clone(), OPERATION);
+        run(&self.connect, letterhead, command, stdin, output).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, user, connect: _ } = self;
+        f.debug_struct("Client").field("url", url).field("user", user).finish_non_exhaustive()
     }
 }

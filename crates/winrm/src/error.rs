@@ -53,6 +53,9 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
+    /// The command cannot be sent to `cmd.exe`.
+    #[error("the command cannot be run: {0}")]
+    Command(String),
     /// The output's receiver wants no more.
     #[error("the command writes too much")]
     TooMuchOutput,

@@ -16,9 +16,17 @@
 
 pub mod clixml;
 
+mod channel;
 mod client;
 mod error;
+mod http;
+mod https;
+mod input;
+mod link;
 mod login;
+mod ntlm;
+mod run;
+mod soap;
 
 pub use client::{Client, Identity, Input, Output, Stream};
 pub use error::Error;
