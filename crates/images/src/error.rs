@@ -169,6 +169,16 @@ const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphe
 const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
     /bin/bash, until the last step: generalization removes the user";
 
+/// The certificate is read from the console of the machine's first boot, and the password is set by the
+/// answer file on its CD.
+const NOT_ITS_CERTIFICATE: &str = "a step has given the guest's WinRM service another certificate: leave the \
+    listener on port 5986 as it is until the last step; generalization removes it";
+const NO_CERTIFICATE: &str = "the guest writes it to its serial port when the script of its CD runs; the last \
+    lines of the console tell how far it came";
+const REFUSED_PASSWORD: &str = "leave the build user, its password and the listeners of WinRM as they are until \
+    the last step; generalization removes them. For a disk that is not generalized, check the name and the \
+    password of its administrator";
+
 /// Translates an error of a guest's command for the user.
 pub fn guest_error(error: vm::Error) -> Error {
     machine_error(error)
@@ -202,7 +212,16 @@ pub fn machine_error(error: vm::Error) -> Error {
         vm::Error::LoginShell { .. } => {
             (ErrorCode::GuestUnreachable, Vec::new(), Some(LOGIN_SHELL))
         }
-        vm::Error::Ssh { .. } | vm::Error::TooMuchOutput => {
+        vm::Error::Certificate { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(NOT_ITS_CERTIFICATE))
+        }
+        vm::Error::NoCertificate { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_CERTIFICATE))
+        }
+        vm::Error::PasswordRefused { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(REFUSED_PASSWORD))
+        }
+        vm::Error::Ssh { .. } | vm::Error::Winrm(_) | vm::Error::TooMuchOutput => {
             (ErrorCode::GuestUnreachable, Vec::new(), None)
         }
         vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {

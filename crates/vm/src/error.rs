@@ -39,6 +39,22 @@ pub enum Error {
         /// Fingerprint of the key that the server showed.
         actual: String,
     },
+    /// The guest shows another certificate than the one that it made at its first boot.
+    #[error(
+        "the guest shows a certificate with the fingerprint {actual}, but its own has {expected}"
+    )]
+    Certificate {
+        /// The SHA-256 of the guest's certificate, in hexadecimal.
+        expected: String,
+        /// The SHA-256 of the certificate that the server showed.
+        actual: String,
+    },
+    /// The guest cannot be reached over HTTPS, since its certificate is not known.
+    #[error("the guest's certificate is not known: {known:?} is not the SHA-256 of one")]
+    NoCertificate {
+        /// What is known instead.
+        known: String,
+    },
     /// QEMU rejected a command, or its answer could not be parsed.
     #[error("QEMU refused {command}: {desc}")]
     Qmp {
@@ -74,6 +90,17 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The guest does not accept the user's password, or not in this way.
+    #[error("the guest does not accept the password of {user:?} over WinRM (it offers: {offered})")]
+    PasswordRefused {
+        /// The user.
+        user: String,
+        /// The ways to authenticate that the guest offers.
+        offered: String,
+    },
+    /// A command over WinRM failed, or the connection to the service.
+    #[error(transparent)]
+    Winrm(winrm::Error),
     /// The build user's login shell does not run commands, such as `nologin`.
     #[error("the login shell of the build user does not run commands; it printed {printed:?}")]
     LoginShell {
@@ -108,11 +135,38 @@ impl Error {
         move |source| Self::Io { path, source }
     }
 
+    /// Whether the connection to the guest is lost or could not be made, as when the guest restarts.
+    /// What a command did until then is not known.
+    pub fn is_lost_connection(&self) -> bool {
+        use winrm::Error::{Cut, Io, ShellGone, Timeout};
+        match self {
+            Self::Ssh { .. } => true,
+            Self::Winrm(error) => {
+                matches!(error, Cut { .. } | Io { .. } | ShellGone | Timeout { .. })
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn ssh(
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Ssh { what: what.into(), source: Some(source.into()) }
+    }
+}
+
+impl From<winrm::Error> for Error {
+    fn from(error: winrm::Error) -> Self {
+        match error {
+            winrm::Error::Certificate { expected, actual } => {
+                Self::Certificate { expected: expected.to_string(), actual: actual.to_string() }
+            }
+            winrm::Error::Unauthorized { user, offered } => Self::PasswordRefused { user, offered },
+            winrm::Error::TooMuchOutput => Self::TooMuchOutput,
+            winrm::Error::Input(source) => Self::Input(source),
+            other => Self::Winrm(other),
+        }
     }
 }
 

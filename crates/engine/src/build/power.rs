@@ -59,7 +59,7 @@ impl Run<'_> {
             data: data_disks::files(shape, work),
             access: None,
             seed: None,
-            forwards: vec![(0, 22)],
+            forwards: vm::guest::forwards(shape.os),
             bridge: self.bridge(),
             resume_from,
             migratable: true,

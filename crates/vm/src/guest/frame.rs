@@ -36,6 +36,12 @@ impl Frame {
         Ok(Self::with_mark(&format!("goldsmith-begin-{}", hex::encode(random))))
     }
 
+    /// For a shell that prints nothing of its own: all output is the command's.
+    pub(super) fn none() -> Self {
+        let begun = || Head { has_begun: true, ..Head::default() };
+        Self { mark: Vec::new(), out: begun(), err: begun() }
+    }
+
     fn with_mark(word: &str) -> Self {
         let mark = format!("\n{word}\n").into_bytes();
         Self { mark, out: Head::default(), err: Head::default() }

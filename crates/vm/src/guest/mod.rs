@@ -5,10 +5,46 @@ use std::ops::ControlFlow;
 use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
-use crate::Error;
+use crate::{Access, Door, Error, OsType};
 
+pub(crate) mod cmd_ssh;
 mod frame;
 pub(crate) mod ssh;
+pub(crate) mod winrm;
+
+const SSH: u16 = 22;
+const WINRM_HTTP: u16 = 5985;
+const WINRM_HTTPS: u16 = 5986;
+
+/// The ports of a guest that goldsmith may connect to, for [`crate::MachineSpec::forwards`]: each from
+/// any free port of the host.
+pub fn forwards(os: OsType) -> Vec<(u16, u16)> {
+    let ports: &[u16] = match os {
+        OsType::Linux => &[SSH],
+        OsType::Windows => &[WINRM_HTTPS, WINRM_HTTP, SSH],
+    };
+    ports.iter().map(|port| (0, *port)).collect()
+}
+
+/// The port of the service that lets goldsmith in, and the service's name.
+pub(crate) fn service(access: &Access) -> (u16, &'static str) {
+    match access.windows.as_ref().map(|windows| windows.door) {
+        None | Some(Door::Ssh) => (SSH, "SSH"),
+        Some(Door::WinrmHttps) => (WINRM_HTTPS, "WinRM"),
+        Some(Door::WinrmHttp) => (WINRM_HTTP, "WinRM"),
+    }
+}
+
+/// A connection attempt failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Another attempt would fail as well.
+    Final(Error),
+    /// The guest rejects the password. Windows locks a user out after some attempts.
+    Refused(Error),
+    /// Typical of a guest that is still booting.
+    NotYet(String),
+}
 
 /// A connection to a guest.
 #[async_trait]

@@ -23,7 +23,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Exit, Guest, Sink, Stdin, StreamKind, frame::Frame};
+use super::{Exit, Failure, Guest, Sink, Stdin, StreamKind, frame::Frame};
 use crate::{Access, Error};
 
 /// After a command's end, its background processes may keep its output open. Their output is
@@ -35,15 +35,6 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVES_LOST: usize = 6;
 const CHUNK: usize = 32 * 1024;
 const STDERR: u32 = 1;
-
-/// A connection attempt failed.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Another attempt would fail as well.
-    Final(Error),
-    /// Typical of a guest that is still booting.
-    NotYet(String),
-}
 
 struct Handler {
     expected: PublicKey,
@@ -165,6 +156,13 @@ fn refusal(error: russh::Error, expected: &PublicKey, shown: &Mutex<Option<Publi
     }
 }
 
+impl SshGuest {
+    /// A channel for one command.
+    pub(super) async fn channel(&self) -> Result<Channel<Msg>, Error> {
+        self.session.channel_open_session().await.map_err(not_started)
+    }
+}
+
 #[async_trait]
 impl Guest for SshGuest {
     async fn run(
@@ -173,60 +171,74 @@ impl Guest for SshGuest {
         stdin: Stdin<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Exit, Error> {
-        let fail = |e| Error::ssh("cannot start a command", e);
-        let channel = self.session.channel_open_session().await.map_err(fail)?;
-        let mut frame = Frame::new()?;
-        channel.exec(true, frame.command(command)).await.map_err(fail)?;
-        let (mut output, input) = Open::split(channel);
-        let mut feeding = std::pin::pin!(feed(&input, stdin));
-        let mut exit = None;
-        let mut ended = Instant::now();
-        let mut fed = false;
-        loop {
-            let message = tokio::select! {
-                message = output.wait() => message,
-                done = &mut feeding, if !fed => {
-                    fed = true;
-                    done?;
-                    continue;
-                }
-                () = tokio::time::sleep(LINGER), if exit.is_some() => break,
-            };
-            let (stream, data) = match message {
-                Some(ChannelMsg::Data { data }) => (StreamKind::Out, data),
-                Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => (StreamKind::Err, data),
-                Some(ChannelMsg::ExitStatus { exit_status }) => {
-                    exit = Some(Exit { code: Some(exit_status), signal: None });
-                    ended = Instant::now();
-                    continue;
-                }
-                Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                    exit = Some(Exit { code: None, signal: Some(signal_text(&signal_name)) });
-                    ended = Instant::now();
-                    continue;
-                }
-                Some(ChannelMsg::Failure) => return Err(lost("the guest rejected the command")),
-                Some(ChannelMsg::Close) | None => break,
-                Some(_) => continue,
-            };
-            // Nothing is read while the sink works. The connection's windows fill up, and the guest's
-            // command blocks.
-            for piece in frame.output(stream, &data) {
-                if sink.take(stream, piece).await.is_break() {
-                    return Err(Error::TooMuchOutput);
-                }
-            }
-            if exit.is_some() && ended.elapsed() > LINGER_IN_ALL {
-                break;
-            }
-        }
-        let exit = exit.ok_or_else(|| lost("the connection broke during a command"))?;
-        frame.check_begun()?;
-        Ok(exit)
+        let channel = self.channel().await?;
+        let frame = Frame::new()?;
+        let line = frame.command(command);
+        run(channel, &line, frame, stdin, sink).await
     }
 }
 
-fn lost(what: &str) -> Error {
+fn not_started(error: russh::Error) -> Error {
+    Error::ssh("cannot start a command", error)
+}
+
+/// Runs a line of the login shell. The command's output is what comes after the frame's mark.
+pub(super) async fn run(
+    channel: Channel<Msg>,
+    line: &str,
+    mut frame: Frame,
+    stdin: Stdin<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Exit, Error> {
+    channel.exec(true, line).await.map_err(not_started)?;
+    let (mut output, input) = Open::split(channel);
+    let mut feeding = std::pin::pin!(feed(&input, stdin));
+    let mut exit = None;
+    let mut ended = Instant::now();
+    let mut fed = false;
+    loop {
+        let message = tokio::select! {
+            message = output.wait() => message,
+            done = &mut feeding, if !fed => {
+                fed = true;
+                done?;
+                continue;
+            }
+            () = tokio::time::sleep(LINGER), if exit.is_some() => break,
+        };
+        let (stream, data) = match message {
+            Some(ChannelMsg::Data { data }) => (StreamKind::Out, data),
+            Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => (StreamKind::Err, data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                exit = Some(Exit { code: Some(exit_status), signal: None });
+                ended = Instant::now();
+                continue;
+            }
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                exit = Some(Exit { code: None, signal: Some(signal_text(&signal_name)) });
+                ended = Instant::now();
+                continue;
+            }
+            Some(ChannelMsg::Failure) => return Err(lost("the guest rejected the command")),
+            Some(ChannelMsg::Close) | None => break,
+            Some(_) => continue,
+        };
+        // Nothing is read while the sink works. The connection's windows fill up, and the guest's
+        // command blocks.
+        for piece in frame.output(stream, &data) {
+            if sink.take(stream, piece).await.is_break() {
+                return Err(Error::TooMuchOutput);
+            }
+        }
+        if exit.is_some() && ended.elapsed() > LINGER_IN_ALL {
+            break;
+        }
+    }
+    let exit = exit.ok_or_else(|| lost("the connection broke during a command"))?;
+    frame.check_begun()?;
+    Ok(exit)
+}
+pub(super) fn lost(what: &str) -> Error {
     Error::Ssh { what: what.to_owned(), source: None }
 }
 
