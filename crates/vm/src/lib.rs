@@ -45,3 +45,4 @@ pub use spec::{Firmware, MachineSpec};
 pub use tap::Bridge;
 pub use wait::{may_wait, off_runtime};
 pub use watched::{MachineChange, Watched};
+pub use winrm::{Error as WinrmError, Recorder as WinrmRecorder};

@@ -50,12 +50,19 @@ const TAIL: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Qemu {
     host: Host,
+    recorder: Option<Arc<dyn winrm::Recorder>>,
 }
 
 impl Qemu {
     /// A backend for a probed host.
     pub fn new(host: Host) -> Self {
-        Self { host }
+        Self { host, recorder: None }
+    }
+
+    /// This backend, but each exchange with the WinRM service of a guest is shown to `recorder`.
+    #[must_use]
+    pub fn recorded(self, recorder: Arc<dyn winrm::Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// The probed host.
@@ -72,7 +79,9 @@ impl Backend for Qemu {
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Machine>, Error> {
         let spec = args::absolute(spec).map_err(Error::at(&spec.run_dir))?;
-        Ok(Box::new(launch::launch(&self.host, spec, cancel).await?))
+        let mut machine = launch::launch(&self.host, spec, cancel).await?;
+        machine.recorder = self.recorder.clone();
+        Ok(Box::new(machine))
     }
 
     async fn end(&self, run_dir: &Path) -> Result<(), Error> {
@@ -105,6 +114,8 @@ struct QemuMachine {
     /// Held while QEMU saves the RAM.
     saves: Arc<tokio::sync::Mutex<()>>,
     left_running: AtomicBool,
+    /// Sees the exchange with the guest's WinRM service.
+    recorder: Option<Arc<dyn winrm::Recorder>>,
 }
 
 /// The files that QEMU currently writes to.

@@ -12,6 +12,7 @@ use crate::{
     https::Https,
     link::{Link, OPERATION},
     ntlm::Ntlm,
+    record::{Recorded, Recorder},
     run::run,
     soap::{
         answer,
@@ -78,6 +79,13 @@ impl Client {
             Transport::Http => Arc::new(Ntlm::new(endpoint, login)),
         };
         Self { connect, url, user }
+    }
+
+    /// This client, but each exchange with the service is shown to `recorder`.
+    #[must_use]
+    pub fn recorded(self, recorder: Arc<dyn Recorder>) -> Self {
+        let connect: Arc<dyn Connect> = Arc::new(Recorded { connect: self.connect, recorder });
+        Self { connect, ..self }
     }
 
     /// Asks the service for its identity, with the user's password.

@@ -25,9 +25,11 @@ mod input;
 mod link;
 mod login;
 mod ntlm;
+mod record;
 mod run;
 mod soap;
 
 pub use client::{Client, Identity, Input, Output, Stream};
 pub use error::Error;
 pub use login::{Endpoint, Fingerprint, Login, Transport};
+pub use record::Recorder;

@@ -1,10 +1,12 @@
 //! A guest with Windows behind its WinRM service. Each command has its own connections, so that the
 //! guest may restart between two commands.
 
-use std::{net::SocketAddr, ops::ControlFlow};
+use std::{net::SocketAddr, ops::ControlFlow, sync::Arc};
 
 use async_trait::async_trait;
-use winrm::{Client, Endpoint, Fingerprint, Input, Login, Output, Stream, Transport, clixml};
+use winrm::{
+    Client, Endpoint, Fingerprint, Input, Login, Output, Recorder, Stream, Transport, clixml,
+};
 
 use super::{Exit, Failure, Guest, Sink, Stdin, StreamKind};
 use crate::{Access, Door, Error, WindowsAccess};
@@ -26,6 +28,11 @@ impl WinrmGuest {
         };
         let login = Login { user: access.user.clone(), password: windows.password.clone() };
         Ok(Self { client: Client::new(Endpoint { address, transport }, login) })
+    }
+
+    /// Shows each exchange with the service to `recorder`.
+    pub(crate) fn recorded(self, recorder: Arc<dyn Recorder>) -> Self {
+        Self { client: self.client.recorded(recorder) }
     }
 
     /// Asks the service who it is; a guest that answers takes commands.

@@ -140,6 +140,10 @@ impl Entry<'_> {
     /// The client speaks first, so that the whole exchange is watched.
     async fn winrm(&self, windows: &WindowsAccess) -> Result<WinrmGuest, Failure> {
         let guest = WinrmGuest::new(self.address, self.access, windows).map_err(Failure::Final)?;
+        let guest = match &self.machine.recorder {
+            Some(recorder) => guest.recorded(recorder.clone()),
+            None => guest,
+        };
         let before = self.waiting().await;
         tokio::select! {
             greeted = guest.greet() => greeted?,

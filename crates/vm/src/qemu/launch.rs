@@ -67,6 +67,7 @@ pub(super) async fn launch(
         saves: Arc::default(),
         host: host.clone(),
         left_running: AtomicBool::new(false),
+        recorder: None,
         spec,
         qmp: Arc::new(qmp),
         daemon,
