@@ -45,6 +45,8 @@ reference_clients() {
   (cd tests/winrm && PYTHONDONTWRITEBYTECODE=1 "$environment/bin/python" -m pytest -q -p no:cacheprovider)
 }
 step reference_clients
+# What was recorded with real Windows systems, for the tests of WinRM.
+step scripts/recordings.sh
 
 # The machine tests drive the executable, so it is built first.
 step cargo build --locked --quiet --workspace --bins

@@ -26,6 +26,8 @@ mod link;
 mod login;
 mod ntlm;
 mod record;
+#[cfg(test)]
+mod replay;
 mod run;
 mod soap;
 

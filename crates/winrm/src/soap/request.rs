@@ -64,7 +64,7 @@ impl Letterhead {
 
     /// Asks for the output of a command.
     pub(crate) fn receive(&self, shell: &Shell, command: &str) -> Bytes {
-        let options = [("WSMAN_CMDSHELL_OPTION_KEEPALIVE", "TRUE")];
+        let options = [("WSMAN_CMDSHELL_OPTION_KEEPALIVE", "True")];
         let mut text = self.shell_head("Receive", shell, &options);
         text.push_str("<rsp:Receive><rsp:DesiredStream CommandId=\"");
         escape(&mut text, command);
