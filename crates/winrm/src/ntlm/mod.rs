@@ -45,6 +45,8 @@ impl Ntlm {
             HeaderValue::try_from(token).map_err(|_| wrong("the token is no header"))?;
         token.set_sensitive(true);
         request.headers_mut().insert(header::AUTHORIZATION, token);
+        // Windows refuses a POST that does not state its length, and hyper states none for nothing.
+        request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         let (head, _) = connection.send(request).await?.into_parts();
         Ok((head.status, head.headers))
     }

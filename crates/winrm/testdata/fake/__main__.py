@@ -23,6 +23,7 @@ def arguments():
     parser.add_argument("--key", help="PEM file")
     parser.add_argument("--user", default="builder")
     parser.add_argument("--password", default=os.environ.get("FAKE_WINRM_PASSWORD", "Passw0rd!"))
+    parser.add_argument("--domain", default="", help="of the user, for NTLM")
     parser.add_argument("--allow-unencrypted", action="store_true", help="Basic without TLS")
     parser.add_argument("--ntlm", action="store_true", help="Negotiate; needs pyspnego")
     parser.add_argument("--interpreter", metavar="FILE.py:FUNCTION", help="runs the commands instead of commands.py")
@@ -57,7 +58,7 @@ def main():
     remove = []
     if args.ntlm:
         from . import ntlm
-        remove.append(ntlm.set_account(args.user, args.password))
+        remove.append(ntlm.set_account(args.domain, args.user, args.password))
     report = {}
     try:
         if args.https:

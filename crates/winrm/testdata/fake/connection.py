@@ -137,12 +137,15 @@ class Connection:
             else:
                 self._answer(rule["status"], b"")
             raise Answered
+        if do == "forget":
+            self.service.shells.reboot()
         if do == "reboot":
             self.server.reboot(rule.get("seconds", 0))
             raise Closed
 
     def _silence(self, rule):
         """Reads and says nothing until the time is over or the client goes."""
+        self.server.note("silence")
         self.socket.settimeout(rule.get("seconds", 600))
         try:
             while self.file.read1(65536):
@@ -191,6 +194,7 @@ class Connection:
             self.socket.sendall(piece)
 
     def _drip(self, head, envelope, rule):
+        self.server.note("drip")
         self.socket.sendall(head)
         size = rule.get("bytes", 1)
         for start in range(0, len(envelope), size):

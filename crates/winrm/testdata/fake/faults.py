@@ -9,6 +9,7 @@ Actions before the operation, which is then not carried out:
   silence  answer nothing for `seconds` (600), then close
   status   HTTP status `status`
   fault    the SOAP fault `code`; `code` 2150858793 is the end of OperationTimeout
+  forget   all shells and commands are gone; then the operation is carried out after all
   reboot   all shells and commands are gone; connections are closed, and refused for `seconds` (0)
 Actions after it:
   lose     close the connection without an answer
@@ -36,7 +37,7 @@ The shape of all answers:
 import json
 import threading
 
-BEFORE = {"cut", "silence", "status", "fault", "reboot"}
+BEFORE = {"cut", "silence", "status", "fault", "forget", "reboot"}
 AFTER = {"lose", "half", "close", "drip", "garbage", "chunked", "endless", "huge", "tamper", "plain"}
 OPERATIONS = {"Identify", "Create", "Command", "Receive", "Send", "Signal", "Delete", "*", "connect"}
 

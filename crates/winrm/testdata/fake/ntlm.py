@@ -15,11 +15,10 @@ BOUNDARY = b"--Encrypted Boundary"
 OCTETS = b"\tContent-Type: application/octet-stream\r\n"
 
 
-def set_account(user, password):
+def set_account(domain, user, password):
     """pyspnego reads accounts from a file that the environment names."""
-    with tempfile.NamedTemporaryFile("w", prefix="fake-winrm-", suffix=".ntlm", delete=False) as file:
-        # A client may name no domain, this machine, or any other.
-        file.write(f":{user}:{password}\n")
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="fake-winrm-", suffix=".ntlm", delete=False) as file:
+        file.write(f"{domain}:{user}:{password}\n")
     os.environ["NTLM_USER_FILE"] = file.name
     return file.name
 

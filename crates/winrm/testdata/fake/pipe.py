@@ -11,6 +11,10 @@ class Terminated(Exception):
     """The command was ended by its client: raised in the interpreter by its next read or write."""
 
 
+class Busy(Exception):
+    """The piece before still waits for its reader."""
+
+
 class Pipe:
     """Bytes in order, from one thread to another. `changed` is shared by the pipes of one command."""
 
@@ -20,19 +24,31 @@ class Pipe:
         self.size = 0
         self.ended = False
         self.broken = False
+        self.late = False
 
     def offer(self, data, seconds):
-        """Appends all of `data`, or nothing. False if there was no space within `seconds`."""
+        """Appends `data` once there is space; also after `seconds` without, but then the answer is False and the next
+        piece is refused with Busy for as long as there is no space."""
         with self.changed:
-            if not self.changed.wait_for(lambda: self.size < LIMIT or self.broken, seconds):
-                return False
-            if self.broken:
-                raise BrokenPipeError
-            if data:
-                self.chunks.append(data)
-                self.size += len(data)
-                self.changed.notify_all()
-            return True
+            if self.late and self.size >= LIMIT and not self.broken:
+                raise Busy
+            self.late = not self.changed.wait_for(lambda: self.size < LIMIT or self.broken, seconds)
+            self._append(data)
+            return not self.late
+
+    def write(self, data):
+        """Appends `data` once there is space."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.size < LIMIT or self.broken)
+            self._append(data)
+
+    def _append(self, data):
+        if self.broken:
+            raise BrokenPipeError
+        if data:
+            self.chunks.append(data)
+            self.size += len(data)
+            self.changed.notify_all()
 
     def end(self):
         with self.changed:
@@ -108,23 +124,18 @@ class Input:
 class Output:
     """Standard output or standard error of a command."""
 
-    def __init__(self, pipe, process):
+    def __init__(self, pipe):
         self._pipe = pipe
-        self._process = process
 
     def write(self, data):
         """Waits while the client does not read."""
         data = bytes(data)
-        for start in range(0, len(data), LIMIT):
-            piece = data[start:start + LIMIT]
-            while not self._pipe.offer(piece, 1):
-                self._check()
-            self._check()
+        try:
+            for start in range(0, len(data), LIMIT):
+                self._pipe.write(data[start:start + LIMIT])
+        except BrokenPipeError:
+            raise Terminated from None
         return len(data)
 
     def flush(self):
         pass
-
-    def _check(self):
-        if self._process.terminated:
-            raise Terminated

@@ -60,6 +60,7 @@ class Server:
         try:
             stream.settimeout(30)
             if rule and rule["do"] == "silence":
+                self.note("silence")
                 time.sleep(rule.get("seconds", 600))
                 return stream.close()
             if context:

@@ -6,11 +6,12 @@ import json
 
 from . import soap
 from .faults import Faults
+from .pipe import Busy
 from .shells import Shells
 
 # Windows' own limit on the command line of cmd.exe, in characters.
 LINE_LIMIT = 8191
-TIMED_OUT, NO_SUCH, TOO_LARGE, TOO_MANY, BROKEN_PIPE = 2150858793, 2150858843, 2150858824, 2150859174, 232
+TIMED_OUT, NO_SUCH, TOO_LARGE, TOO_MANY, BROKEN_PIPE, BUSY = 2150858793, 2150858843, 2150858824, 2150859174, 232, 170
 # What an answer holds beside output.
 OVERHEAD = 4096
 
@@ -98,12 +99,16 @@ class Service:
         except binascii.Error as error:
             raise soap.Bad(f"the stream is not base64: {error}") from error
         try:
-            if not command.stdin.offer(data, min(request.seconds, self.max_timeout)):
-                raise Fault(TIMED_OUT)
+            in_time = command.stdin.offer(data, min(request.seconds, self.max_timeout))
         except BrokenPipeError:
             raise Fault(BROKEN_PIPE) from None
+        except Busy:
+            raise Fault(BUSY) from None
         if (stream.get("End") or "").lower() in ("true", "1"):
             command.stdin.end()
+        if not in_time:
+            # Seen on Windows: the piece is processed all the same, and the next one is refused meanwhile.
+            raise Fault(TIMED_OUT)
         return soap.answered(request)
 
     def _receive(self, request, _user, _address, _client, rule):
@@ -119,6 +124,8 @@ class Service:
             pieces = [("stdout", bytes(rule.get("bytes", 1 << 20)))]
             return soap.received(request, command, pieces, False, shape)
         received = command.receive(min(request.seconds, self.max_timeout), min(budget, shape.answer or budget), shape)
+        if self.shells.get(request.shell_id) is None:
+            raise Fault(NO_SUCH)
         if received is None:
             raise Fault(TIMED_OUT)
         pieces, done = received

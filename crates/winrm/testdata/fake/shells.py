@@ -34,10 +34,10 @@ class Command:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
-        streams = Input(self.stdin, self), Output(self.stdout, self), Output(self.stderr, self)
+        streams = Input(self.stdin, self), Output(self.stdout), Output(self.stderr)
         try:
             code = self._interpreter(self.line, *streams)
-        except (Terminated, BrokenPipeError):
+        except Terminated:
             code = TERMINATED
         except Exception:
             traceback.print_exc(file=sys.stderr)

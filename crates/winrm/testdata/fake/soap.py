@@ -157,6 +157,7 @@ def deleted(request):
 
 
 TEXTS = {
+    170: "The requested resource is in use. ",
     232: "The pipe is being closed. ",
     2150858793: "The WS-Management service cannot complete the operation within the time specified in OperationTimeout.  ",
     2150858824: "The WS-Management service cannot process the request. The request is larger than MaxEnvelopeSize. ",
