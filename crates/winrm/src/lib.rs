@@ -30,6 +30,8 @@ mod record;
 mod replay;
 mod run;
 mod soap;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, Identity, Input, Output, Stream};
 pub use error::Error;
