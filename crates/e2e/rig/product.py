@@ -93,12 +93,10 @@ class Call:
     def on_boot_id(self):
         self.answer("boot", places.boot_id())
 
-    def on_settled(self, seconds=0):
+    def on_settled(self, **_):
+        """At once, where Windows waits some seconds to see whether it stays so."""
         self.on_boot_id()
-        until = time.monotonic() + seconds
-        while not (busy := jobs.busy()) and time.monotonic() < until:
-            time.sleep(0.2)
-        if busy:
+        if busy := jobs.busy():
             self.answer("busy", text=busy)
         else:
             self.answer("settled")

@@ -11,6 +11,7 @@ import sys
 import time
 import xml.etree.ElementTree as xml
 
+import jobs
 import places
 import power
 import powershell
@@ -86,6 +87,8 @@ def said(nonce):
 def opened(state):
     """What first.ps1 does at every start once Setup is over."""
     places.note("boot", id=places.boot_id())
+    # What Windows does after each start.
+    jobs.busy_for(2)
     os.makedirs(places.real(f"C:\\Users\\{state['user']}"), exist_ok=True)
     medium()
     say = said(given()["nonce"])

@@ -15,6 +15,7 @@
 
 pub mod disk;
 mod process;
+pub mod rig;
 mod service;
 pub mod subnet;
 mod template;
