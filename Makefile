@@ -37,7 +37,11 @@ test-ram: setup ## 200 times: seal a busy guest, kill it, load its RAM and compa
 
 .PHONY: fuzz-template
 fuzz-template: ## random templates, expressions and arguments for ten minutes, or for SECONDS=N
-	@scripts/fuzz-template.sh $(or $(SECONDS),600)
+	@scripts/fuzz.sh template $(or $(SECONDS),600)
+
+.PHONY: fuzz-winrm
+fuzz-winrm: ## random answers of Windows and output of PowerShell for ten minutes, or for SECONDS=N
+	@scripts/fuzz.sh winrm $(or $(SECONDS),600)
 
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json

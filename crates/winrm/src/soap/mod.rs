@@ -1,6 +1,8 @@
 //! The messages of WS-Management and its shell: written, and read.
 
 pub(crate) mod answer;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod request;
 pub(crate) mod xml;
 
