@@ -8,20 +8,14 @@ cd "$(dirname "$0")/.."
 
 readonly subject=${1-} seconds=${2:-600}
 case $subject in
-template)
-  tests=(-p arm-expression -p arm-template --lib --test it)
-  cases=200000
-  ;;
-winrm)
-  tests=(-p winrm --lib)
-  cases=20000
-  ;;
+template) tests=(-p arm-expression -p arm-template --lib --test it) ;;
+winrm) tests=(-p winrm --lib) ;;
 *)
   sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac
-readonly tests cases
+readonly tests
 rounds=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -29,7 +23,7 @@ cargo test --quiet --locked --profile fuzz "${tests[@]}" --no-run
 end=$((SECONDS + seconds))
 while ((SECONDS < end)); do
     # One round takes a minute or so.
-    if ! PROPTEST_CASES=$cases cargo test --quiet --locked --profile fuzz "${tests[@]}" -- fuzz:: >"$log" 2>&1; then
+    if ! PROPTEST_CASES=200000 cargo test --quiet --locked --profile fuzz "${tests[@]}" -- fuzz:: >"$log" 2>&1; then
         cat "$log"
         exit 1
     fi
