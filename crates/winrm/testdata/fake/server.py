@@ -34,13 +34,13 @@ class Server:
         with self.lock:
             self.down_until = time.monotonic() + seconds
             connections = list(self.connections)
-        self.service.shells.reboot()
         for connection in connections:
             # Its own thread closes it; that its socket is shut down wakes that thread.
             try:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        self.service.shells.reboot()
 
     def note(self, text):
         print(f"fake winrm: {text}", file=sys.stderr, flush=True)
