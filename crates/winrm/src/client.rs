@@ -1,12 +1,9 @@
 //! The client: what a caller sees.
 
-use std::{fmt, ops::ControlFlow, sync::Arc};
-
-use async_trait::async_trait;
-use tokio::io::AsyncRead;
+use std::{fmt, sync::Arc};
 
 use crate::{
-    Endpoint, Error, Login, Transport,
+    Endpoint, Error, Identity, Input, Login, Output, Transport,
     channel::Connect,
     http,
     https::Https,
@@ -27,42 +24,6 @@ pub struct Client {
     connect: Arc<dyn Connect>,
     url: String,
     user: String,
-}
-
-/// What the service says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identity {
-    /// For example `Microsoft Corporation`.
-    pub vendor: String,
-    /// For example `OS: 10.0.17763 SP: 0.0 Stack: 3.0`.
-    pub version: String,
-}
-
-/// The standard input of a command.
-pub enum Input<'a> {
-    /// Nothing: the command finds its end at once.
-    Empty,
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// All bytes of this reader.
-    Reader(&'a mut (dyn AsyncRead + Send + Unpin)),
-}
-
-/// An output stream of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-}
-
-/// Receives a command's output in pieces. A piece may end within a character.
-#[async_trait]
-pub trait Output: Send {
-    /// Receives a piece. Nothing more is asked of the guest until it returns. `Break` ends the
-    /// command with [`Error::TooMuchOutput`].
-    async fn take(&mut self, stream: Stream, bytes: &[u8]) -> ControlFlow<()>;
 }
 
 impl Client {

@@ -9,7 +9,7 @@
 //! Over HTTPS the guest's certificate is known beforehand and compared by its bytes. Over HTTP, NTLM
 //! authenticates both sides and encrypts each message; nothing is ever sent in the clear.
 //!
-//! Not here: machines, templates, PowerShell's arguments, files. `PowerShell`'s way to write errors as
+//! Not here: machines, templates, PowerShell's arguments, files. PowerShell's way to write errors as
 //! XML is decoded by [`clixml`].
 
 #![warn(missing_docs)]
@@ -30,10 +30,13 @@ mod record;
 mod replay;
 mod run;
 mod soap;
+mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Identity, Input, Output, Stream};
+pub use client::Client;
 pub use error::Error;
 pub use login::{Endpoint, Fingerprint, Login, Transport};
 pub use record::Recorder;
+pub use soap::answer::Identity;
+pub use streams::{Input, Output, Stream};

@@ -1,8 +1,8 @@
-//! Decodes what `PowerShell` writes to a redirected standard error: a line `#< CLIXML`, then XML.
+//! Decodes what PowerShell writes to a redirected standard error: a line `#< CLIXML`, then XML.
 //!
 //! Errors come out as they are, with their own line ends; warnings and the like as the lines that
-//! `PowerShell` shows on a console; other records by the text they have of themselves. Records of
-//! progress are dropped. Programs that `PowerShell` starts write to the same stream, so plain text may
+//! PowerShell shows on a console; other records by the text they have of themselves. Records of
+//! progress are dropped. Programs that PowerShell starts write to the same stream, so plain text may
 //! stand before a header, between two records, and after a document. It passes unchanged, and so does
 //! whatever else is not understood. Tags and records have a largest size, beyond which they pass as
 //! text too.
@@ -134,8 +134,9 @@ fn header(held: &[u8]) -> Option<usize> {
 }
 
 fn between(mut seen: Vec<u8>, held: &[u8], out: &mut Vec<u8>) -> Step {
-    let blanks = held.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    if blanks > 0 && seen.len() + blanks <= MOST_BLANKS {
+    let room = MOST_BLANKS.saturating_sub(seen.len());
+    let blanks = held.iter().take(room).take_while(|byte| byte.is_ascii_whitespace()).count();
+    if blanks > 0 {
         seen.extend_from_slice(&held[..blanks]);
         return (At::Between { seen }, Some(blanks));
     }

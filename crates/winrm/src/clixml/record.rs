@@ -30,12 +30,14 @@ impl Record {
     }
 
     pub(super) fn step(mut self, held: &[u8], out: &mut Vec<u8>) -> Step {
+        let room = LARGEST - self.raw.len();
         let taken = match Tag::read(held) {
             Found::Part => return (At::Record(self), None),
             Found::Nothing => {
                 let next = held.iter().skip(1).position(|byte| *byte == b'<');
-                next.map_or(held.len(), |at| at + 1)
+                next.map_or(held.len(), |at| at + 1).min(room)
             }
+            Found::Tag(tag) if tag.length > room => 0,
             Found::Tag(tag) => {
                 if tag.is_end {
                     self.depth -= 1;
@@ -50,7 +52,8 @@ impl Record {
             self.put_out(out);
             return (At::Document, Some(taken));
         }
-        if self.raw.len() > LARGEST {
+        // The same end for any pieces that it may come in.
+        if taken == room || taken == 0 {
             out.append(&mut self.raw);
             return (At::Document, Some(taken));
         }

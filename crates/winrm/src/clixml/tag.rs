@@ -8,7 +8,7 @@ const LONGEST: usize = 4096;
 pub(super) struct Tag<'a> {
     /// The element's name.
     pub(super) name: &'a [u8],
-    /// The value of its attribute `S`, which is the name of `PowerShell`'s stream.
+    /// The value of its attribute `S`, which is the name of PowerShell's stream.
     pub(super) stream: &'a [u8],
     /// An end tag.
     pub(super) is_end: bool,

@@ -147,6 +147,19 @@ fn endless_records_and_tags_pass_as_text() {
 }
 
 #[test]
+fn endless_record_ends_at_the_same_byte_for_all_pieces() {
+    let text = format!("{BEGIN}<Obj>{}{BEGIN}<S S=\"Error\">e</S>", "x".repeat(70_000));
+    let whole = decode(&text);
+    for size in [1000, 4096, 65_535, 65_536] {
+        let mut decoder = Decoder::new();
+        let mut out: Vec<u8> =
+            text.as_bytes().chunks(size).flat_map(|piece| decoder.push(piece)).collect();
+        out.extend(decoder.finish());
+        assert!(out == whole.as_bytes(), "pieces of {size} bytes");
+    }
+}
+
+#[test]
 fn characters_of_several_bytes_may_be_split() {
     let text = format!("{BEGIN}<S S=\"Error\">\u{e4}\u{1f600}_x000D__x000A_</S></Objs>");
     check(&text, "\u{e4}\u{1f600}\r\n");

@@ -8,7 +8,7 @@ use super::{
     request::Shell,
     xml::{self, Element},
 };
-use crate::{Error, Identity, Stream, channel::Answer};
+use crate::{Error, Stream, channel::Answer};
 
 /// The operation took longer than its time limit: for output, ask again.
 const TIMED_OUT: u32 = 2_150_858_793;
@@ -202,6 +202,15 @@ fn decode(text: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// What the service says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// For example `Microsoft Corporation`.
+    pub vendor: String,
+    /// For example `OS: 10.0.17763 SP: 0.0 Stack: 3.0`.
+    pub version: String,
+}
+
+/// Reads the identity.
 pub(crate) fn identity(body: &Element) -> Result<Identity, Error> {
     let response = body.child(names::IDENTITY, "IdentifyResponse");
     let response = response.ok_or_else(|| missing("IdentifyResponse"))?;
