@@ -69,6 +69,10 @@ bench-deployments: ## measure that a large deployment template is evaluated fast
 	cargo build --locked --quiet --release --bin xtask
 	cargo xtask bench-deployments evaluate
 
+.PHONY: bench-winrm
+bench-winrm: ## measure uploads to a stand-in for Windows, and their memory
+	cargo test --locked --quiet --release --package winrm --test it -- --ignored --nocapture upload::
+
 .PHONY: load
 load: setup ## measure the service under load; writes target/bench/api.json
 	cargo build --locked --quiet --release --bin goldsmith --bin goldsmith-load
