@@ -9,15 +9,12 @@
 
 pub mod build;
 pub mod cache;
-mod command;
 pub mod customize;
 pub mod distribute;
-pub mod generalize;
 pub mod janitor;
 pub mod metadata;
 pub mod node;
 pub mod optimize;
-mod output;
 mod passed;
 mod tap_name;
 pub mod template;
@@ -25,6 +22,6 @@ pub mod test_boot;
 pub mod vm_size;
 
 /// The machine backend, for callers that only pass it on.
-pub use vm::{Backend, Host, boot_id};
+pub use vm::{Backend, Host, OsType, boot_id};
 /// How work that waits for a disk leaves the runtime.
 pub use vm::{may_wait, off_runtime};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::template::{Kinds, ParseOptions};
 use images::error::{Error, Result};
+use vm::OsType;
 
 use crate::{
     customize::{self, CUSTOMIZERS, Customizer, Purpose, VALIDATORS},
@@ -56,19 +57,23 @@ pub fn downloads(template: &Template) -> Vec<Download<'_>> {
     of_steps.chain(of_workload).collect()
 }
 
-/// Rejects customizers and validators that only Windows has.
+/// Rejects what the system of the template's source does not have: customizers and validators of
+/// the other system, a workload on Windows.
 ///
 /// # Errors
-/// `UnsupportedCustomizerType`, `UnsupportedValidatorType`; several are combined.
-pub fn check_runs_on_linux(template: &Template) -> Result<()> {
-    Error::all(windows_only(template))
+/// `UnsupportedCustomizerType`, `UnsupportedValidatorType`, `UnsupportedFeature`; several are
+/// combined.
+pub fn check_system(template: &Template, os: OsType) -> Result<()> {
+    Error::all(misfits(template, os))
 }
 
-/// The errors of all steps that only Windows has.
-pub(crate) fn windows_only(template: &Template) -> Vec<Error> {
-    steps(template)
-        .filter_map(|(purpose, _, step)| customize::windows_only(step, purpose).err())
-        .collect()
+/// The errors of [`check_system`].
+pub(crate) fn misfits(template: &Template, os: OsType) -> Vec<Error> {
+    let steps = steps(template);
+    let steps =
+        steps.filter_map(|(purpose, _, step)| customize::fits(step, purpose, Some(os)).err());
+    let optimize = template.properties.optimize.as_ref();
+    steps.chain(optimize.and_then(|wanted| optimize::fits(wanted, os).err())).collect()
 }
 
 /// All customizers and validators, each with its purpose and index.

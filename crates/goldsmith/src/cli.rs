@@ -398,6 +398,8 @@ pub(crate) enum Image {
         /// Hyper-V generation: 1 boots by BIOS, 2 by UEFI
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
         generation: u8,
+        #[command(flatten)]
+        system: System,
     },
     /// Write an image to files
     Export {
@@ -457,6 +459,40 @@ pub(crate) struct Boot {
     /// Hyper-V generation of a disk file: 1 boots by BIOS, 2 by UEFI
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) generation: u8,
+    /// System of a disk file, for which the virtual hardware is chosen
+    #[arg(long, value_enum, default_value = "linux", ignore_case = true)]
+    pub(crate) os: Os,
+}
+
+/// A system of guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Os {
+    Linux,
+    Windows,
+}
+
+impl From<Os> for vm::OsType {
+    fn from(os: Os) -> Self {
+        match os {
+            Os::Linux => Self::Linux,
+            Os::Windows => Self::Windows,
+        }
+    }
+}
+
+/// The system of an image, and how goldsmith gets into its machines.
+#[derive(Debug, Args)]
+pub(crate) struct System {
+    /// System of the image
+    #[arg(long, value_enum, default_value = "linux", ignore_case = true)]
+    pub(crate) os: Os,
+    /// How goldsmith gets in. Linux: cloud-init (default) or credentials; Windows: unattend
+    /// (default, after Sysprep), cloudbase-init, or specialized with a login
+    #[arg(long, value_name = "WAY")]
+    pub(crate) first_contact: Option<String>,
+    /// Login of a specialized image: a file whose first line is `user:password`, with mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub(crate) login: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -45,7 +45,15 @@ pub enum Event {
     RamSaved { title: String, key: String, ram_bytes: u64, seconds: f64 },
     /// A machine of the run started, with these actual properties. `disks` are sizes in bytes, the
     /// OS disk first; `machine` tells the machines of a run apart.
-    MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },
+    MachineStarted {
+        machine: u32,
+        #[serde(default)]
+        os_type: vm::OsType,
+        vcpus: u32,
+        memory_mib: u64,
+        generation: u8,
+        disks: Vec<u64>,
+    },
     /// The machine is gone, with its disks and its network. Not sent for a machine that is retained
     /// for its user.
     MachineEnded { machine: u32 },
@@ -70,8 +78,9 @@ pub enum Event {
 impl From<vm::MachineChange> for Event {
     fn from(change: vm::MachineChange) -> Self {
         match change {
-            vm::MachineChange::Started { machine, vcpus, memory_mib, generation, disks } => {
-                Self::MachineStarted { machine, vcpus, memory_mib, generation, disks }
+            vm::MachineChange::Started { machine, os, vcpus, memory_mib, generation, disks } => {
+                let os_type = os;
+                Self::MachineStarted { machine, os_type, vcpus, memory_mib, generation, disks }
             }
             vm::MachineChange::Ended { machine } => Self::MachineEnded { machine },
         }

@@ -5,7 +5,7 @@
 use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
-use engine::vm_size;
+use engine::{OsType, vm_size};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use service::{App, read_only::RUN};
@@ -20,6 +20,8 @@ use super::image_builder::{
 pub struct Machine {
     /// Distinguishes the machines of a run.
     pub number: u32,
+    /// The system of its guest.
+    pub os: OsType,
     /// Virtual processors.
     pub vcpus: u32,
     /// Memory in MiB.
@@ -203,7 +205,7 @@ impl Shown<'_> {
             },
             "storageProfile": {
                 "osDisk": {
-                    "osType": "Linux",
+                    "osType": self.machine.os,
                     "name": os,
                     "createOption": "FromImage",
                     "caching": "ReadWrite",
@@ -232,7 +234,7 @@ impl Shown<'_> {
             "timeCreated": Timestamp::now().to_string(),
         });
         if index == 0 {
-            properties["osType"] = json!("Linux");
+            properties["osType"] = json!(self.machine.os);
             properties["hyperVGeneration"] = json!(format!("V{}", self.machine.generation));
         }
         let mut body = self.body(properties);
@@ -341,8 +343,14 @@ mod tests {
                 "vmProfile": profile,
             },
         });
-        let machine =
-            Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
+        let machine = Machine {
+            number,
+            os: OsType::Windows,
+            vcpus: 2,
+            memory_mib: 4096,
+            generation: 1,
+            disks: vec![GIB, 1],
+        };
         let shown = Shown {
             run_id: "01890a5d-ac96-774b-bcce-b302099a8057",
             input: &RunInput::parse(&input).unwrap(),

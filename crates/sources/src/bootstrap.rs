@@ -26,7 +26,7 @@ use vm::{
     proc::{self, Command, find_program},
 };
 
-use super::{DISK, ResolvedEntry, catalogue::Bootstrap, program_fault, scripts::script};
+use super::{DISK, ResolvedEntry, catalogue::Debian, program_fault, scripts::script};
 
 /// Enough for slow mirrors; apt detects hanging ones.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -50,7 +50,7 @@ pub(super) async fn make(
     cx: &RunContext,
     host: &Host,
     entry: &ResolvedEntry,
-    recipe: &Bootstrap,
+    recipe: &Debian,
     work: &Path,
 ) -> Result<String> {
     check_architecture(std::env::consts::ARCH)?;
@@ -110,7 +110,7 @@ fn check_tools(is_root: bool, generation: u8) -> Result<()> {
     .hint(format!("apt-get install {}", packages.join(" "))))
 }
 
-fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Command {
+fn command(recipe: &Debian, generation: u8, work: &Path, is_root: bool) -> Command {
     let keyring = recipe.keyring.as_deref().unwrap_or(Path::new(""));
     let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user", "--map-auto"] };
     // setpriv: the kernel kills the child when goldsmith dies. unshare: the same for its
@@ -134,7 +134,7 @@ fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Co
 async fn run(
     cx: &RunContext,
     entry: &ResolvedEntry,
-    recipe: &Bootstrap,
+    recipe: &Debian,
     work: &Path,
     activity: &Activity,
 ) -> Result<()> {
@@ -183,7 +183,7 @@ fn is_full(line: &str) -> bool {
     line.contains("No space left on device") || line.contains("Could not allocate block")
 }
 
-fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
+fn failed(recipe: &Debian, said: &[String]) -> Error {
     let no_name_spaces =
         said.iter().any(|line| line.starts_with("unshare:") || line.starts_with("newuidmap:"));
     if no_name_spaces {
@@ -241,7 +241,7 @@ async fn tidy(work: &Path, keep: &Path) -> std::io::Result<()> {
 }
 
 /// Removes everything else from the work folder.
-fn keep_only(work: &Path, keep: &Path) -> std::io::Result<()> {
+pub(super) fn keep_only(work: &Path, keep: &Path) -> std::io::Result<()> {
     for path in images::absent::entries(work)? {
         if path == keep {
             continue;
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn untrusted_keys_and_unreachable_mirror_have_different_errors() {
-        let recipe = Bootstrap {
+        let recipe = Debian {
             version: "13".into(),
             suite: "trixie".into(),
             components: Vec::new(),

@@ -4,6 +4,7 @@
 //! [`wire`] defines the format; `sources/catalogue.toml` is an example.
 
 mod checksum;
+mod recipe;
 mod wire;
 
 use std::{fs, path::PathBuf};
@@ -20,12 +21,14 @@ use images::{
     layout::Layout,
 };
 use serde_json::json;
+use vm::OsType;
 
 pub use self::wire::Plan;
 use self::wire::{Alias, Parsed, WireImage, parse};
 pub(super) use self::{
     checksum::{Checksum, Listing, Pledge},
-    wire::{Bootstrap, FileImage, UrlImage},
+    recipe::{Bootstrap, Debian},
+    wire::{FileImage, UrlImage},
 };
 use super::source_cache::{self, Named};
 
@@ -61,6 +64,8 @@ pub struct Listed {
     pub urn: String,
     /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
+    /// The system of its guests.
+    pub os: OsType,
     /// `bootstrap`, `url` or `file`.
     pub kind: String,
     pub description: String,
@@ -85,7 +90,7 @@ impl Origin {
 
     fn version(&self) -> &str {
         match self {
-            Self::Bootstrap(bootstrap) => &bootstrap.version,
+            Self::Bootstrap(recipe) => recipe.version(),
             Self::Url(image) => &image.version,
             Self::File(image) => &image.version,
         }
@@ -99,8 +104,8 @@ pub struct ResolvedEntry {
     pub urn: String,
     /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
-    /// `Linux`.
-    pub os_type: String,
+    /// The system of its guests.
+    pub os: OsType,
     /// `x64`.
     pub architecture: String,
     /// A description for people.
@@ -152,7 +157,7 @@ impl ResolvedEntry {
     /// Whether its version is not known yet: the version of a bootstrapped image gets the date of
     /// the bootstrap.
     pub fn is_undated(&self) -> bool {
-        matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
+        matches!(&self.origin, Origin::Bootstrap(made) if made.version() == version_of(&self.urn))
     }
 
     /// The names for its image, with the catalogue's version.
@@ -161,9 +166,9 @@ impl ResolvedEntry {
             urn: self.urn.clone(),
             exact_version: self.urn.clone(),
             generation: self.generation,
-            os_type: self.os_type.clone(),
+            os: self.os,
             architecture: self.architecture.clone(),
-            first_contact: self.first_contact,
+            first_contact: self.first_contact.clone(),
         }
     }
 
@@ -245,6 +250,7 @@ impl Catalogue {
                 all.push(Listed {
                     urn: entry.urn,
                     generation: entry.generation,
+                    os: entry.os,
                     kind: entry.origin.kind().to_owned(),
                     description: entry.description,
                 });
@@ -306,7 +312,7 @@ impl Catalogue {
         let mut entry = ResolvedEntry {
             urn: String::new(),
             generation: image.generation,
-            os_type: image.os_type().to_owned(),
+            os: image.os,
             architecture: image.architecture().to_owned(),
             description: image.description.clone(),
             plan: image.plan.clone(),
@@ -343,11 +349,7 @@ impl Catalogue {
 
     fn unknown(&self, asked: [&str; 4], near: Vec<String>) -> Error {
         if is_windows(asked[0], asked[1]) {
-            let text =
-                format!("{} is an image of Windows, which does not run here yet", asked.join(":"));
-            return Error::new(ErrorCode::BadPIRSource, text)
-                .target("properties.source")
-                .hint("goldsmith builds Linux images; goldsmith catalogue ls lists the sources");
+            return self.unknown_windows(asked, &near);
         }
         let stand_in = near.first().map_or("", |urn| urn.rsplit_once(':').map_or("", |(n, _)| n));
         let alias =
@@ -365,6 +367,42 @@ impl Catalogue {
             self.layout.user_catalogue().display()
         ))
     }
+
+    /// Windows may not be redistributed, so that each of its images is the user's own.
+    fn unknown_windows(&self, asked: [&str; 4], near: &[String]) -> Error {
+        let own = |urn: &&String| {
+            let name = urn.rsplit_once(':').map_or("", |(name, _)| name);
+            self.named(name).is_some_and(|image| image.os == OsType::Windows)
+        };
+        let lines = near.iter().filter(own).take(NEAR).map(|urn| format!("there is {urn}"));
+        let text = format!(
+            "the catalogue has no image {}: it is Windows, whose images everybody gets for \
+             themselves",
+            asked.join(":")
+        );
+        Error::new(ErrorCode::BadPIRSource, text).target("properties.source").details(lines).hint(
+            format!(
+                "add an image that you have a licence for to {}:\n\n{}",
+                self.layout.user_catalogue().display(),
+                windows_entry(asked)
+            ),
+        )
+    }
+}
+
+/// An entry with that name, for a hint.
+fn windows_entry([publisher, offer, sku, version]: [&str; 4]) -> String {
+    let version = if version.eq_ignore_ascii_case(LATEST) { "1.0.0" } else { version };
+    format!(
+        "[[image]]\npublisher = \"{publisher}\"\noffer = \"{offer}\"\nsku = \"{sku}\"\n\
+         generation = {}\nos-type = \"Windows\"\n\n[[image.file]]\nversion = \"{version}\"\n\
+         path = \"/path/to/windows.vhd\"\nformat = \"vhd\"",
+        if sku.to_lowercase().contains("g2") || sku.to_lowercase().contains("gen2") {
+            2
+        } else {
+            1
+        },
+    )
 }
 
 /// Whether all of Azure's images with that name are Windows.

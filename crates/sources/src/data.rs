@@ -2,7 +2,7 @@
 //! sources, named by its content like the others.
 
 use serde::{Deserialize, Serialize};
-use vm::{Host, off_runtime};
+use vm::{Host, OsType, off_runtime};
 
 use api::ErrorCode;
 use images::{
@@ -52,7 +52,7 @@ pub(super) async fn add_stored(
             exact_version: String::new(),
             // No machine boots from it, so it needs no firmware variables.
             generation: 1,
-            os_type: String::new(),
+            os: OsType::default(),
             architecture: String::new(),
             first_contact: FirstContact::default(),
         };

@@ -6,6 +6,7 @@ use images::{
     layout::Layout,
     store::{Record, Store, address::Address},
 };
+use vm::OsType;
 
 use super::{Catalogue, ResolvedEntry, catalogue::Origin, source_cache};
 
@@ -14,6 +15,8 @@ use super::{Catalogue, ResolvedEntry, catalogue::Origin, source_cache};
 pub struct SourceProperties {
     /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
+    /// The system of its guests, if known.
+    pub os: Option<OsType>,
     /// `x64` or `Arm64`; empty if unknown.
     pub architecture: String,
     /// Size of the OS disk that the guest sees, in bytes, if known before it is fetched.
@@ -27,6 +30,7 @@ impl SourceProperties {
     pub fn of(record: &Record) -> Self {
         Self {
             generation: if record.origin.generation == "V1" { 1 } else { 2 },
+            os: Some(record.origin.os()),
             architecture: record.origin.architecture.clone(),
             disk_bytes: Some(record.virtual_size),
             data_disks: record.data_disks.iter().map(|disk| disk.virtual_size).collect(),
@@ -59,7 +63,7 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<SourceProperties
             &image.version,
         )?;
         let stated = match &entry.origin {
-            Origin::Bootstrap(_) => None,
+            Origin::Bootstrap(recipe) => recipe.disk_bytes(),
             Origin::Url(image) => image.virtual_size,
             Origin::File(image) => image.virtual_size,
         };
@@ -67,6 +71,7 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<SourceProperties
             .map(|image| image.virtual_size);
         return Ok(Some(SourceProperties {
             generation: entry.generation,
+            os: Some(entry.os),
             architecture: entry.architecture,
             disk_bytes: here.or(stated),
             data_disks: Vec::new(),

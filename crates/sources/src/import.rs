@@ -13,6 +13,7 @@ use std::path::Path;
 use api::ErrorCode;
 use images::{
     error::{Error, Result},
+    first_contact::FirstContact,
     format::Format,
     image_file::{digest::sha256, space},
     run_context::RunContext,
@@ -139,6 +140,17 @@ pub async fn convert_in(
     copied.map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("copy {name}")))
 }
 
+/// What a user says of an image to import.
+#[derive(Debug, Clone)]
+pub struct Importing<'a> {
+    /// The name of a new managed image, or the id of a new gallery version.
+    pub name: &'a str,
+    /// 1 boots with BIOS, 2 with UEFI.
+    pub generation: u8,
+    /// How the build user gets into a machine of the image, and thereby its system.
+    pub first_contact: FirstContact,
+}
+
 /// Imports a user's image to the image store, as a managed image with that name.
 ///
 /// # Errors
@@ -147,9 +159,9 @@ pub async fn import(
     cx: &RunContext,
     host: &Host,
     path: &Path,
-    name: &str,
-    generation: u8,
+    importing: Importing<'_>,
 ) -> Result<StoredImage> {
+    let Importing { name, generation, first_contact } = importing;
     if generation == 0 || generation > 2 {
         let text = format!("generation is 1 or 2, not {generation}");
         return Err(Error::new(ErrorCode::InvalidArgument, text));
@@ -171,10 +183,11 @@ pub async fn import(
         virtual_size: facts.virtual_size,
         data: Vec::new(),
         origin: Origin {
-            os_type: "Linux".to_owned(),
+            os_type: first_contact.os().to_string(),
             architecture: "x64".to_owned(),
             generation: format!("V{generation}"),
             source: Some(path.display().to_string()),
+            first_contact,
             ..Origin::default()
         },
         labels: Labels::default(),

@@ -25,7 +25,10 @@ mod scripts;
 mod source_cache;
 mod work;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use api::ErrorCode;
 use images::{
@@ -34,23 +37,24 @@ use images::{
     image_file::{place::link_or_copy, verified::Verified},
     in_use::Hold,
     layout::Layout,
+    ledger::Ledger,
     lock::Lock,
     run_context::RunContext,
     store::StoredImage,
 };
 use serde::{Deserialize, Serialize};
-use vm::{Host, may_wait, off_runtime};
+use vm::{Backend, Host, may_wait, off_runtime};
 
 pub use self::source_cache::{digests, evict};
+use self::{
+    catalogue::{Bootstrap, Listing, Origin, Pledge, UrlImage},
+    source_cache::Named,
+};
 pub use self::{
     catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
     data::DataSource,
     facts::{SourceProperties, entry, facts},
-    import::{ImageFacts, check_importable, convert_in, import},
-};
-use self::{
-    catalogue::{Listing, Origin, Pledge, UrlImage},
-    source_cache::Named,
+    import::{ImageFacts, Importing, check_importable, convert_in, import},
 };
 
 /// The name of a disk in its folder.
@@ -70,7 +74,7 @@ pub struct SourceImage {
     pub virtual_size: u64,
     /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
-    /// `Linux`.
+    /// `Linux` or `Windows`.
     pub os_type: String,
     /// `x64`.
     pub architecture: String,
@@ -104,20 +108,36 @@ impl SourceImage {
     }
 }
 
+/// What it takes to make an image on this host.
+#[derive(Clone, Copy)]
+pub struct Workshop<'a> {
+    pub host: &'a Host,
+    /// Starts the machine that installs a system.
+    pub backend: &'a dyn Backend,
+    /// Records that machine before it exists.
+    pub ledger: &'a Ledger,
+    /// The folder of the run, which is released with it.
+    pub run_dir: &'a Path,
+}
+
 /// Verifies the image if it is in the source cache; fetches or creates it otherwise. Of two
 /// concurrent calls for the same image, one works and the other waits. If the publisher's address
 /// serves a newer image, that one is fetched.
 ///
 /// # Errors
 /// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn obtain(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+pub async fn obtain(
+    cx: &RunContext,
+    workshop: Workshop<'_>,
+    entry: &ResolvedEntry,
+) -> Result<SourceImage> {
     if let Some(image) = current(cx, entry).await? {
         return Ok(image);
     }
     let _lock = lock(cx, &entry.key()).await?;
     match current(cx, entry).await? {
         Some(image) => Ok(image),
-        None => make(cx, host, entry).await,
+        None => make(cx, workshop, entry).await,
     }
 }
 
@@ -195,9 +215,9 @@ async fn add_system_disk(
         urn: record.id.clone(),
         exact_version,
         generation: if record.origin.generation == "V1" { 1 } else { 2 },
-        os_type: record.origin.os_type.clone(),
+        os: record.origin.os(),
         architecture: record.origin.architecture.clone(),
-        first_contact: record.origin.first_contact,
+        first_contact: record.origin.first_contact.clone(),
     };
     let _lock = lock(cx, &record.digest).await?;
     if let Some(image) = source_cache::load(cx, &record.digest, &named).await? {
@@ -240,12 +260,22 @@ async fn lock(cx: &RunContext, key: &str) -> Result<Lock> {
     }
 }
 
-async fn make(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+async fn make(
+    cx: &RunContext,
+    workshop: Workshop<'_>,
+    entry: &ResolvedEntry,
+) -> Result<SourceImage> {
+    let host = workshop.host;
     let work = source_cache::work_folder(cx)?;
     let made = match &entry.origin {
-        Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
-            .await
-            .map(|version| (version, None)),
+        Origin::Bootstrap(Bootstrap::Debian(recipe)) => {
+            let made = bootstrap::make(cx, host, entry, recipe, work.path()).await;
+            made.map(|version| (version, None))
+        }
+        Origin::Bootstrap(Bootstrap::WindowsIso(_)) => Err(Error::new(
+            ErrorCode::UnsupportedFeature,
+            "this goldsmith cannot install Windows from an ISO yet",
+        )),
         Origin::Url(image) => given::download(cx, host, image, work.path()).await,
         Origin::File(image) => {
             given::take(cx, host, image, work.path()).await.map(|()| (image.version.clone(), None))

@@ -18,3 +18,7 @@ const UEFI: &str = concat!(
 pub(super) fn script(generation: u8) -> &'static str {
     if generation == 1 { BIOS } else { UEFI }
 }
+/// The answers to Windows Setup, with places for what differs.
+pub(super) const WINDOWS_ANSWERS: &str = include_str!("bootstrap/windows/Autounattend.xml");
+/// What ends an installation of Windows.
+pub(super) const WINDOWS_INSTALL: &str = include_str!("bootstrap/windows/install.ps1");

@@ -23,7 +23,7 @@ use images::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vm::{Host, disk, host::UefiFirmware, may_wait};
+use vm::{Host, OsType, disk, host::UefiFirmware, may_wait};
 
 use super::{DISK, SourceImage, program_fault};
 use crate::work::WorkFolder;
@@ -39,7 +39,7 @@ pub(super) struct Named {
     pub(super) urn: String,
     pub(super) exact_version: String,
     pub(super) generation: u8,
-    pub(super) os_type: String,
+    pub(super) os: OsType,
     pub(super) architecture: String,
     pub(super) first_contact: FirstContact,
 }
@@ -213,11 +213,11 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
         vars: Some(VARS.into()),
         virtual_size,
         generation: names.generation,
-        os_type: names.os_type.clone(),
+        os_type: names.os.to_string(),
         architecture: names.architecture.clone(),
         exact_version: names.exact_version.clone(),
         urn: names.urn.clone(),
-        first_contact: names.first_contact,
+        first_contact: names.first_contact.clone(),
         data: Vec::new(),
         hold: Hold::default(),
     }

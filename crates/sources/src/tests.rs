@@ -14,6 +14,7 @@ use tokio::{
     net::TcpListener,
 };
 use tokio_util::sync::CancellationToken;
+use vm::fake::Fake;
 
 use super::*;
 
@@ -61,7 +62,14 @@ impl Bench {
     }
 
     async fn obtain(&self, entry: &ResolvedEntry) -> Result<SourceImage> {
-        obtain(&self.cx, &self.host, entry).await
+        let ledger = Ledger::open(&self.cx.layout, &images::new_run_id()).unwrap();
+        let workshop = Workshop {
+            host: &self.host,
+            backend: &Fake::new(),
+            ledger: &ledger,
+            run_dir: self.folder.path(),
+        };
+        obtain(&self.cx, workshop, entry).await
     }
 
     /// The names in `sources/`.

@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use crate::{
-    Access, Backend, Ended, Error, Firmware, Guest, Machine, MachineSpec, Seal, Sealed, may_wait,
+    Access, Backend, Ended, Error, Firmware, Guest, Machine, MachineSpec, OsType, Seal, Sealed,
+    may_wait,
 };
 
 /// A machine started or ended. Each machine of a [`Watched`] has its own number.
@@ -26,6 +27,8 @@ pub enum MachineChange {
     Started {
         /// Its number, from 1.
         machine: u32,
+        /// The guest's system.
+        os: OsType,
         /// Virtual processors.
         vcpus: u32,
         /// Memory in MiB.
@@ -103,6 +106,7 @@ fn started(machine: u32, spec: &MachineSpec) -> MachineChange {
     let disks = std::iter::once(&spec.disk).chain(&spec.data);
     MachineChange::Started {
         machine,
+        os: spec.os,
         vcpus: spec.vcpus,
         memory_mib: spec.memory_mib,
         generation,
@@ -262,6 +266,7 @@ mod tests {
         let start = async || backend.start(&spec(dir.path()), &CancellationToken::new()).await;
         let started = |machine| MachineChange::Started {
             machine,
+            os: OsType::Linux,
             vcpus: 2,
             memory_mib: 1024,
             generation: 1,

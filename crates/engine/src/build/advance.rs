@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
+use guests::{StepOutput, Traces};
 use images::{
     error::{Coded, Error, Result, machine_error},
     lock::{Lock, UseLock},
@@ -20,7 +21,7 @@ use super::{
     plan::Plan,
     ram::Ram,
 };
-use crate::{generalize, node::Node, optimize, output::StepOutput};
+use crate::node::Node;
 
 const POWER_OFF: Duration = Duration::from_secs(300);
 
@@ -197,7 +198,8 @@ async fn customize(
     let work = async {
         Box::pin(live.serve_metadata(run, plan)).await?;
         let started = Instant::now();
-        let apply = plan.steps[number].action.apply(live.guest.as_ref(), &mut out);
+        let place = live.place();
+        let apply = plan.steps[number].action.apply(&place, &mut out);
         live.unless_gone(apply).await?;
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram }, making).await
@@ -224,10 +226,10 @@ async fn optimize(
             Box::pin(live.serve_metadata(run, plan)).await?;
         }
         let started = Instant::now();
-        let guest = live.guest.as_ref();
+        let place = live.place();
         match workload {
-            Some(workload) => live.unless_gone(workload.warm(guest, &mut out)).await?,
-            None => live.unless_gone(optimize::vm_boot(guest, &mut out)).await?,
+            Some(workload) => live.unless_gone(workload.warm(&place, &mut out)).await?,
+            None => live.unless_gone(place.system.optimize(place.at, &mut out)).await?,
         }
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram: Ram::Never }, making).await
@@ -260,9 +262,8 @@ async fn power_off(
     live.end_metadata(run).await;
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
-    let cards = live_cards(run);
-    let traces = generalize::Traces { access: &live.access, cards };
-    let work = live.unless_gone(generalize::run(live.guest.as_ref(), &traces, &mut out));
+    let traces = Traces { cards: live_cards(run) };
+    let work = live.unless_gone(live.system().generalize(live.at(), &traces, &mut out));
     run.cx.step(Step::Generalize, "generalize", work).await?;
     let off = async { live.machine.wait_off(POWER_OFF).await.map_err(machine_error) };
     run.cx.step(Step::PowerOff, "power off", off).await?;

@@ -7,11 +7,7 @@ use sources::SourceImage;
 use vm::Host;
 
 use super::{Freshness, first_boot, plan::Plan};
-use crate::{
-    generalize,
-    node::{Node, NodeStore, Shape},
-    optimize,
-};
+use crate::node::{Node, NodeStore, Shape};
 
 /// Version of how steps are executed. Raise it when the same template would now give another
 /// result: all existing nodes become misses.
@@ -101,11 +97,12 @@ impl Chain {
             chain.push(store, &parent, Role::Workload, "Workload", "workload", inputs, fresh);
         }
         if plan.optimize.vm_boot {
-            let (parent, inputs) = (chain.last_key(), optimize::inputs());
+            let (parent, inputs) =
+                (chain.last_key(), guests::system(chain.shape.os).optimize_inputs());
             chain.push(store, &parent, Role::Optimize, "Optimize", "optimize", inputs, None);
         }
         let parent = chain.last_key();
-        let inputs = generalize::inputs();
+        let inputs = guests::system(chain.shape.os).generalize_inputs();
         chain.push(store, &parent, Role::Generalize, "Generalize", "generalize", inputs, None);
         chain
     }
@@ -128,6 +125,15 @@ impl Chain {
             .field("disk", &self.shape.disk_bytes.to_string())
             .field("uefi", &self.shape.uefi.to_string())
             .field("cpu", &self.shape.cpu);
+        for (name, is_set) in [
+            ("windows", !self.shape.os.is_linux()),
+            ("secure boot", self.shape.secure_boot),
+            ("tpm", self.shape.tpm),
+        ] {
+            if is_set {
+                builder = builder.field(name, "true");
+            }
+        }
         for (lun, disk) in self.shape.data.iter().enumerate() {
             let content = disk.source.as_deref().unwrap_or("blank");
             builder = builder.field(&format!("data{lun}"), &format!("{} {content}", disk.bytes));

@@ -17,17 +17,13 @@ use std::{
 
 use api::ErrorCode;
 use futures_util::future::BoxFuture;
-use images::error::{Coded, Error, Result, guest_error, machine_error};
+use guests::{At, Resumed, Within};
+use images::error::{Coded, Error, Result, machine_error};
 use tokio::time::Instant;
-use vm::{
-    Access, Discard, Guest, Machine, MachineSpec, Stdin,
-    seed::{self, Seed},
-};
+use vm::{Access, Guest, Machine, MachineSpec, OsType, seed::Seed};
 
 use super::{
-    Run, data_disks,
-    first_boot::{BOOTED, SETTLED},
-    network,
+    Run, data_disks, network,
     power::{power_on, unless_gone},
     seeding::Seeding,
 };
@@ -64,6 +60,8 @@ pub(super) type Disks<'a> = dyn Fn() -> BoxFuture<'a, Result<()>> + Sync + 'a;
 pub(super) struct Entered {
     pub machine: Box<dyn Machine>,
     pub guest: Box<dyn Guest>,
+    /// The credentials, with what the guest has added to them.
+    pub access: Access,
     pub seeding: Seeding,
     /// From its start to the guest's first answer.
     pub answered: Duration,
@@ -85,7 +83,8 @@ impl Contact<'_> {
         disks: &Disks<'_>,
     ) -> Result<Entered> {
         let limit = run.request.boot_timeout;
-        let Some(second) = self.seeding.second().filter(|_| self.is_new) else {
+        let second = self.seeding.second().filter(|_| self.is_new && shape.os.is_linux());
+        let Some(second) = second else {
             return Box::pin(self.attempt(run, shape, spec, limit, disks)).await;
         };
         let first = self.attempt(run, shape, spec.clone(), limit / FIRST_OF_TWO, disks);
@@ -112,35 +111,53 @@ impl Contact<'_> {
         limit: Duration,
         disks: &Disks<'_>,
     ) -> Result<Entered> {
-        let seed = self.write_seed(run).await?;
-        let spec = MachineSpec { seed, access: Some(self.access.clone()), ..spec };
+        let seed = self.write_seed(run, shape.os).await?;
+        // Systemd reads credentials; Windows would not.
+        let access = shape.os.is_linux().then(|| self.access.clone());
+        let spec = MachineSpec { seed, access, ..spec };
         let started = Instant::now();
         let (machine, is_resumed) = power_on(run, spec, disks()).await?;
         let came = if is_resumed { Came::Resumed } else { self.boot };
         let enter = async {
             let waiting = run.cx.events.wait("the guest's first answer");
-            let guest = machine.connect(self.access, limit, &run.cx.cancel).await;
+            let access = self.meet(run, shape.os, machine.as_ref(), limit).await?;
+            let guest = machine.connect(&access, limit, &run.cx.cancel).await;
             drop(waiting);
             let guest = guest.map_err(|e| explained(machine_error(e)))?;
             let answered = started.elapsed();
-            ready(run, machine.as_ref(), guest.as_ref(), came).await?;
+            let at = At { machine: machine.as_ref(), guest: guest.as_ref(), access: &access };
+            ready(run, shape.os, at, came).await?;
             if came != Came::Resumed {
-                let name = data_disks::name(run, shape, guest.as_ref());
+                let name = data_disks::name(run, shape, at);
                 unless_gone(machine.as_ref(), name).await?;
             }
-            Ok((guest, answered))
+            Ok((guest, access, answered))
         };
         match enter.await {
-            Ok((guest, answered)) => {
+            Ok((guest, access, answered)) => {
                 let (seeding, settled) = (self.seeding.clone(), started.elapsed());
-                Ok(Entered { machine, guest, seeding, answered, settled })
+                Ok(Entered { machine, guest, access, seeding, answered, settled })
             }
             Err(error) => Err(run.with_evidence(error, machine.as_ref(), self.serial_log).await),
         }
     }
 
+    /// The credentials, completed by what the guest says of itself.
+    async fn meet(
+        &self,
+        run: &Run<'_>,
+        os: OsType,
+        machine: &dyn Machine,
+        limit: Duration,
+    ) -> Result<Access> {
+        let within = Within { limit, cancel: &run.cx.cancel };
+        let access = self.access.clone();
+        let met = guests::system(os).meet(machine, access, self.instance_id, within).await;
+        met.map_err(explained)
+    }
+
     /// The file to attach, if any.
-    async fn write_seed(&self, run: &Run<'_>) -> Result<Option<PathBuf>> {
+    async fn write_seed(&self, run: &Run<'_>, os: OsType) -> Result<Option<PathBuf>> {
         let (access, network) = match &self.seeding {
             Seeding::Nothing => return Ok(None),
             Seeding::Known(seed) => return Ok(Some(seed.clone())),
@@ -150,7 +167,7 @@ impl Contact<'_> {
         let bridge = run.bridge();
         let instance_id = self.instance_id;
         let contents = Seed { instance_id, access, network, bridge: bridge.as_ref() };
-        seed::write(&self.seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
+        guests::system(os).write_seed(&self.seed, &contents, &run.cx.cancel).await?;
         Ok(Some(self.seed.clone()))
     }
 }
@@ -172,24 +189,21 @@ fn is_no_contact(error: &Error) -> bool {
     matches!(error.code, ErrorCode::BootTimeout | ErrorCode::GuestUnreachable)
 }
 
-/// After a resume the clock shows the time of the seal, and two resumes of the same node would have
-/// the same random numbers. Both are corrected before any other command runs.
-const RESUMED: &str =
-    "sudo sh -c 'read -r seed; echo $seed > /dev/urandom; exec date -s @'$now' > /dev/null'";
-
 /// Waits until the guest is ready for work.
-async fn ready(run: &Run<'_>, machine: &dyn Machine, guest: &dyn Guest, came: Came) -> Result<()> {
-    let mut entropy = [0; 64];
-    getrandom::fill(&mut entropy)
-        .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let line: String =
-        entropy.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();
-    let (command, stdin) = match came {
-        Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
-        Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),
-        Came::Resumed => {
-            let now = jiff::Timestamp::now().as_second();
-            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(line.as_bytes()))
+async fn ready(run: &Run<'_>, os: OsType, at: At<'_>, came: Came) -> Result<()> {
+    let system = guests::system(os);
+    let settle = async {
+        match came {
+            Came::Booted => system.boot_ended(at, false).await,
+            Came::BootedToBeLookedAt => system.boot_ended(at, true).await,
+            Came::Resumed => {
+                let mut entropy = [0; 64];
+                getrandom::fill(&mut entropy).code(ErrorCode::InternalError, || {
+                    "the host gives no random numbers".to_owned()
+                })?;
+                let now = jiff::Timestamp::now().as_second();
+                system.resumed(at, Resumed { now, entropy: &entropy }).await
+            }
         }
     };
     let _waiting = match came {
@@ -197,14 +211,13 @@ async fn ready(run: &Run<'_>, machine: &dyn Machine, guest: &dyn Guest, came: Ca
         Came::Resumed => run.cx.events.work("set clock and random numbers"),
     };
     let limit = run.request.boot_timeout;
-    let settle = async { guest.run(&command, stdin, &mut Discard).await.map_err(guest_error) };
-    let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
+    let exit = tokio::time::timeout(limit, unless_gone(at.machine, settle))
         .await
         .map_err(|_| not_booted(limit))??;
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
-    network::join(run, machine, guest, came == Came::Resumed).await
+    network::join(run, os, at, came == Came::Resumed).await
 }
 
 fn not_booted(limit: Duration) -> Error {

@@ -4,23 +4,19 @@
 //! The machine has them from the first boot on. They are sealed with the OS disk, and become part
 //! of the image.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use api::ErrorCode;
+use guests::At;
 use images::{
-    digest::digest,
     error::{Error, Result, machine_error},
     image_file::data::file_name,
 };
 use sources::SourceImage;
-use vm::{Guest, Stdin, disk};
+use vm::disk;
 
 use super::Run;
 use crate::{
-    command::run_within,
     node::{DataShape, Shape},
     template::Template,
 };
@@ -87,44 +83,18 @@ pub(super) async fn upon(run: &Run<'_>, shape: &Shape, work: &Path, below: &Path
     Ok(())
 }
 
-/// `udevadm settle` waits for a minute at most.
-const NAME_LIMIT: Duration = Duration::from_secs(5 * 60);
-
-/// Gives each disk its name in Azure, below `/dev/disk/azure/scsi1`, until the guest shuts down:
-/// the rules are not in the image.
-const NAME: &str = "sudo sh -c '
-command -v udevadm > /dev/null || exit 0
-mkdir -p /run/udev/rules.d
-cat > /run/udev/rules.d/66-goldsmith-data-disks.rules
-udevadm control --reload
-udevadm trigger --subsystem-match=block
-udevadm settle --timeout=60'";
-
-fn rules(shape: &Shape) -> String {
-    let rule = |lun: usize, kind: &str, link: &str| {
-        format!(
-            "SUBSYSTEM==\"block\", ENV{{DEVTYPE}}==\"{kind}\", KERNELS==\"*:0:0:{lun}\", \
-             ATTRS{{vendor}}==\"QEMU*\", SYMLINK+=\"disk/azure/scsi1/lun{lun}{link}\"\n"
-        )
-    };
-    let both = |lun| rule(lun, "disk", "") + &rule(lun, "partition", "-part%n");
-    (0..shape.data.len()).map(both).collect()
-}
-
 /// The part of the first boot's key that covers them.
 pub(super) fn inputs(shape: &Shape) -> Option<(String, String)> {
-    let text = format!("{NAME}\n{}", rules(shape));
-    (!shape.data.is_empty()).then(|| ("data disks".to_owned(), digest(text.as_bytes())))
+    let disks = shape.data.len();
+    (disks > 0).then(|| ("data disks".to_owned(), guests::system(shape.os).data_disks_input(disks)))
 }
 
 /// Names them in a guest that has just booted.
-pub(super) async fn name(run: &Run<'_>, shape: &Shape, guest: &dyn Guest) -> Result<()> {
+pub(super) async fn name(run: &Run<'_>, shape: &Shape, at: At<'_>) -> Result<()> {
     if shape.data.is_empty() {
         return Ok(());
     }
-    let rules = rules(shape);
-    let stdin = Stdin::Bytes(rules.as_bytes());
-    let exit = run_within(guest, "naming the data disks", NAME, stdin, NAME_LIMIT).await?;
+    let exit = guests::system(shape.os).name_data_disks(at, shape.data.len()).await?;
     if !exit.success() {
         run.cx.events.warn(format!("naming the data disks {exit}; they are there all the same"));
     }

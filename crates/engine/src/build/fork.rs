@@ -16,24 +16,23 @@ use std::{
 
 use api::ErrorCode;
 use futures_util::FutureExt;
+use guests::At;
 use images::{
     error::{Coded, Error, Result, machine_error},
     first_contact::FirstContact,
     ledger::Releasable,
 };
-use vm::{Access, Machine, RamFile, disk, may_wait};
+use vm::{Access, Machine, OsType, RamFile, disk, may_wait};
 
 use super::{
     Plan, Run, access,
     contact::{Came, Contact, Entered},
-    data_disks,
-    first_boot::BUILD_USER,
-    identities,
+    data_disks, identities,
     live::overlay,
     power::unless_gone,
     seeding::Seeding,
 };
-use crate::{metadata::Relay, node::Node};
+use crate::{customize::Place, metadata::Relay, node::Node};
 
 /// The start of a fork.
 pub(crate) struct ForkOf<'a> {
@@ -44,7 +43,7 @@ pub(crate) struct ForkOf<'a> {
 }
 
 /// How goldsmith connects to a fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// With new keys, on a new machine: new seed, new firmware variables. For a generalized node,
     /// which accepts no other login.
@@ -57,7 +56,7 @@ pub(crate) enum Entry {
 /// A fork that is ready for work.
 pub(crate) struct Fork {
     pub(super) entered: Entered,
-    pub access: Access,
+    os: OsType,
     dir: PathBuf,
     serial_log: PathBuf,
     relay: Option<Relay>,
@@ -85,7 +84,7 @@ impl Fork {
         };
         let spec = run.spec(shape, &dir, &dir, resume_from);
         let entered = contact.establish(run, shape, spec, &disks).await?;
-        Ok(Self { entered, access, dir, serial_log, relay: None })
+        Ok(Self { entered, os: shape.os, dir, serial_log, relay: None })
     }
 
     /// The machine, which may have ended.
@@ -93,9 +92,21 @@ impl Fork {
         self.entered.machine.as_ref()
     }
 
+    /// The credentials of its guest.
+    pub(crate) fn access(&self) -> &Access {
+        &self.entered.access
+    }
+
+    /// What an action is applied to.
+    pub(super) fn place(&self) -> Place<'_> {
+        let Entered { machine, guest, access, .. } = &self.entered;
+        let at = At { machine: machine.as_ref(), guest: guest.as_ref(), access };
+        Place { at, system: guests::system(self.os) }
+    }
+
     /// Makes the metadata service available to scripts in its guest until the fork ends.
     pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
-        self.relay = identities::serve_metadata(run, plan, self.machine(), &self.access).await?;
+        self.relay = identities::serve_metadata(run, plan, self.machine(), self.access()).await?;
         Ok(())
     }
 
@@ -143,9 +154,9 @@ struct Prepared {
 }
 
 async fn prepare(run: &Run<'_>, of: &ForkOf<'_>) -> Result<Prepared> {
-    match of.entry {
+    match &of.entry {
         Entry::New(image) => Ok(Prepared {
-            access: Access::generate(BUILD_USER).map_err(machine_error)?,
+            access: access::of_image(of.node.meta.shape.os, image)?,
             seeding: Seeding::of_image(image),
             resume_from: None,
         }),
@@ -154,7 +165,7 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>) -> Result<Prepared> {
             Ok(Prepared {
                 access: access::read(&booted.file("access.json"))?,
                 seeding: Seeding::of_node(booted.file("seed.img")),
-                resume_from: match resume {
+                resume_from: match *resume {
                     true => run.ram_of(of.node).await?,
                     false => None,
                 },
@@ -169,7 +180,7 @@ async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     let shape = &of.node.meta.shape;
     overlay(run.host, dir, &below, "disk.qcow2", shape.disk_bytes).await?;
     data_disks::upon(run, shape, dir, &below).await?;
-    match (of.entry, &run.host.uefi) {
+    match (&of.entry, &run.host.uefi) {
         (Entry::New(_), Some(uefi)) if shape.uefi => {
             let vars = dir.join("vars.qcow2");
             disk::create_overlay_on(run.host, &vars, &uefi.vars, "raw", run.vars_bytes)

@@ -22,7 +22,7 @@ pub fn lacks(cx: &RunContext, template: &Template, host: Option<&Host>) -> Vec<E
     found.extend(source(&cx, template).err());
     found.extend(stand_in(&cx, template));
     found.extend(host.and_then(|host| size(template, host)));
-    found.extend(template::windows_only(template));
+    found.extend(misfits(&cx, template));
     found.extend(network::subnet(&cx.layout, template).err());
     found.extend(distribute::admit(
         &cx,
@@ -30,6 +30,13 @@ pub fn lacks(cx: &RunContext, template: &Template, host: Option<&Host>) -> Vec<E
         &template.properties.source,
     ));
     found
+}
+
+/// What the source's system, if it is known, does not have.
+fn misfits(cx: &RunContext, template: &Template) -> Vec<Error> {
+    let facts = sources::facts(&cx.layout, &template.properties.source).ok().flatten();
+    let os = facts.and_then(|facts| facts.os);
+    os.map(|os| template::misfits(template, os)).unwrap_or_default()
 }
 
 fn source(cx: &RunContext, template: &Template) -> Result<()> {

@@ -4,37 +4,36 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use api::ErrorCode;
 use futures_util::FutureExt;
+use guests::{At, FirstBoot, Synced, System};
 use images::{
     digest::Key,
     error::{Coded, Error, Result, io_fault, machine_error},
     event::Event,
+    first_contact::FirstContact,
     lock::{Lock, UseLock},
 };
 use sources::SourceImage;
 use tokio::task::JoinHandle;
-use vm::{Access, Guest, Host, Machine, RamFile, Seal, Stdin, disk, may_wait};
+use vm::{Access, Guest, Host, Machine, RamFile, Seal, disk, may_wait};
 
 use super::{
     Run,
     chain::{Chain, Link},
     contact::{Came, Contact, Entered},
-    data_disks,
-    first_boot::{self, BUILD_USER},
-    identities,
+    data_disks, identities,
     plan::Plan,
     power::unless_gone,
     ram::{Ram, Tally, Unfinished},
     seeding::Seeding,
 };
 use crate::{
-    command::run_within,
+    customize::Place,
     metadata::Relay,
-    node::{Node, NodeMeta, Parent},
+    node::{Node, NodeMeta, Parent, Shape},
 };
 
 /// A running machine and its known state.
@@ -42,6 +41,7 @@ pub(super) struct Live {
     pub machine: Box<dyn Machine>,
     pub guest: Box<dyn Guest>,
     pub access: Access,
+    system: &'static dyn System,
     /// The folder of the unfinished node, which the machine writes to.
     work: PathBuf,
     parent: Parent,
@@ -70,13 +70,6 @@ pub(super) struct SealAs<'a> {
     pub ram: Ram,
 }
 
-/// Writes everything to the disk, and fails in a guest that is shutting down, since its state
-/// cannot be resumed.
-const SYNC: &str = r#"sync & state=$(systemctl is-system-running 2> /dev/null); wait; test "$state" != stopping || exit 75"#;
-const STOPPING: u32 = 75;
-/// Covers everything that a step wrote; a slow disk of the host may take long.
-const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
-
 impl Live {
     /// Starts a machine and returns once its guest is ready for work.
     pub(super) async fn start(run: &Run<'_>, chain: &Chain, from: From<'_>) -> Result<Self> {
@@ -98,15 +91,13 @@ impl Live {
             serial_log: &run.log_dir.join("serial.log"),
         };
         let disks = || disks(run, chain, &work, &below, booted.is_none()).boxed();
-        let Entered { machine, guest, seeding, .. } =
+        let Entered { machine, guest, access, seeding, .. } =
             contact.establish(run, &chain.shape, spec, &disks).await?;
-        if booted.is_none() && seeding == Seeding::Nothing {
-            first_boot::stand_in(run, guest.as_ref(), &chain.shape, is_larger).await?;
-        }
-        Ok(Self {
+        let live = Self {
             machine,
             guest,
             access,
+            system: guests::system(chain.shape.os),
             work,
             parent: prepared.parent,
             booted,
@@ -114,7 +105,33 @@ impl Live {
             publishing: None,
             relay: None,
             holds: prepared.hold.into_iter().collect(),
-        })
+        };
+        if let Some(image) = prepared.image {
+            let path = live.work.join("access.json");
+            may_wait(|| super::access::write(&path, &live.access, &image))?;
+            live.prepare(run, &chain.shape, &seeding, is_larger).await?;
+        }
+        Ok(live)
+    }
+
+    /// Does what nothing else has done at the first boot.
+    async fn prepare(
+        &self,
+        run: &Run<'_>,
+        shape: &Shape,
+        seeding: &Seeding,
+        is_larger: bool,
+    ) -> Result<()> {
+        let is_seeded = *seeding != Seeding::Nothing;
+        let first = FirstBoot { uefi: shape.uefi, is_larger, is_seeded };
+        let exit = self.system.prepare(self.at(), first).await?;
+        if !exit.success() {
+            run.cx.events.warn(format!(
+                "what the first boot leaves to goldsmith {exit}: the root file system may have the \
+                 source's size"
+            ));
+        }
+        Ok(())
     }
 
     /// Makes the metadata service available to scripts in the guest, if the template has one.
@@ -182,20 +199,33 @@ impl Live {
 
     async fn sync(&self, run: &Run<'_>) -> Result<()> {
         let _syncing = run.cx.events.wait("sync in the guest");
-        let work = run_within(self.guest.as_ref(), "sync", SYNC, Stdin::Empty, SYNC_LIMIT);
-        let exit = self.unless_gone(work).await?;
-        if exit.code == Some(STOPPING) {
-            let ended = vm::Ended::GuestShutdown;
-            let serial = self.machine.serial_tail(20);
-            return Err(machine_error(vm::Error::Gone { ended, serial }));
+        match self.unless_gone(self.system().sync(self.at())).await? {
+            Synced::Done => Ok(()),
+            Synced::Stopping => {
+                let ended = vm::Ended::GuestShutdown;
+                let serial = self.machine.serial_tail(20);
+                Err(machine_error(vm::Error::Gone { ended, serial }))
+            }
+            Synced::Failed(exit) => {
+                let text = format!("sync in the guest {exit}");
+                Err(Error::new(ErrorCode::GuestUnreachable, text))
+            }
         }
-        if !exit.success() {
-            return Err(Error::new(
-                ErrorCode::GuestUnreachable,
-                format!("sync in the guest {exit}"),
-            ));
-        }
-        Ok(())
+    }
+
+    /// The machine and its guest.
+    pub(super) fn at(&self) -> At<'_> {
+        At { machine: self.machine.as_ref(), guest: self.guest.as_ref(), access: &self.access }
+    }
+
+    /// The guest's system.
+    pub(super) fn system(&self) -> &'static dyn System {
+        self.system
+    }
+
+    /// What an action is applied to.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { at: self.at(), system: self.system }
     }
 
     /// Awaits work in the guest, unless the machine ends first. A guest that shuts down closes its
@@ -291,6 +321,8 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
 
 /// A machine before its start.
 struct Prepared {
+    /// How a machine of the image is entered, if it boots for the first time.
+    image: Option<FirstContact>,
     access: Access,
     seeding: Seeding,
     /// The folder below the overlays, relative to theirs.
@@ -305,24 +337,22 @@ struct Prepared {
 
 async fn prepare(run: &Run<'_>, chain: &Chain, from: From<'_>, work: &Path) -> Result<Prepared> {
     let prepared = match from {
-        From::Source(source, seeding) => {
-            let access = Access::generate(BUILD_USER).map_err(machine_error)?;
-            may_wait(|| super::access::write(&work.join("access.json"), &access))?;
-            Prepared {
-                access,
-                seeding,
-                below: format!("../../sources/{}", source.digest),
-                resume_from: None,
-                parent: Parent::Source(source.digest.clone()),
-                booted: None,
-                since_ram: 0.0,
-                ram_cost: 0.0,
-                hold: None,
-            }
-        }
+        From::Source(source, seeding) => Prepared {
+            access: super::access::of_image(chain.shape.os, &source.first_contact)?,
+            image: Some(source.first_contact.clone()),
+            seeding,
+            below: format!("../../sources/{}", source.digest),
+            resume_from: None,
+            parent: Parent::Source(source.digest.clone()),
+            booted: None,
+            since_ram: 0.0,
+            ram_cost: 0.0,
+            hold: None,
+        },
         From::Node(node, hold) => {
             let booted = run.booted(&node.meta)?;
             Prepared {
+                image: None,
                 access: super::access::read(&booted.file("access.json"))?,
                 seeding: Seeding::of_node(booted.file("seed.img")),
                 below: format!("../{}", node.meta.key),

@@ -28,6 +28,7 @@ mod resolve;
 mod retained;
 mod seeding;
 mod sound;
+mod tags;
 mod validate;
 mod wanted;
 
@@ -50,7 +51,7 @@ use images::{
     store::Origin,
 };
 use jiff::Timestamp;
-use sources::SourceImage;
+use sources::{SourceImage, Workshop};
 use std::sync::{
     OnceLock,
     atomic::{AtomicUsize, Ordering},
@@ -69,10 +70,9 @@ pub use plan::{Plan, PlannedStep};
 pub use report::Report;
 pub use resolve::{Input, resolve};
 pub use retained::{OnError, RetainedMachine, retained_machines};
-pub use seeding::CLOUD_INIT_TAG;
+pub use tags::{CLOUD_INIT_TAG, SECURE_BOOT_TAG, TPM_TAG, Tags};
 pub use wanted::Wanted;
 
-pub use crate::template::check_runs_on_linux;
 use crate::{distribute, janitor, node::NodeStore};
 use advance::advance;
 use live::Live;
@@ -194,8 +194,14 @@ struct Machines {
 /// The run itself.
 async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Report> {
     let cx = &run.cx;
-    let source =
-        cx.step(Step::Source, &plan.source.title(), plan.source.obtain(cx, run.host)).await?;
+    let workshop = Workshop {
+        host: run.host,
+        backend: run.backend,
+        ledger: &run.ledger,
+        run_dir: &run.run_dir,
+    };
+    let obtain = plan.source.obtain(cx, workshop);
+    let source = cx.step(Step::Source, &plan.source.title(), obtain).await?;
     let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
     cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disks(&source, &run.request.exports)?;
@@ -243,7 +249,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         let image = standalone(cx, run.host, &sealed.disk(), &key).await?;
         image.with_data(cx, run.host, &sealed.data_disks()).await
     });
-    let entry = Entry::New(source.first_contact);
+    let entry = Entry::New(source.first_contact.once_generalized());
     let validate = check(run, plan, Subject { node: &sealed, entry }, &mut machines.fork);
     let (invalid, image) = tokio::try_join!(validate, convert)?;
     let delivered = deliver(run, &image, origin(run, plan, &source), &targets).await;
@@ -330,7 +336,7 @@ fn origin(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Origin {
         source_version: Some(source.exact_version.clone()),
         template: Some(plan.name.clone()),
         run_id: Some(run.id.clone()),
-        first_contact: source.first_contact,
+        first_contact: source.first_contact.once_generalized(),
     }
 }
 
@@ -357,7 +363,7 @@ async fn finish(
         .filter(|_| error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating));
     let (machine, access, serial_log, on_error) = match (fork, &machines.live) {
         (Some(fork), _) => {
-            (fork.machine(), &fork.access, fork.serial_log(), handling.on_validation_error)
+            (fork.machine(), fork.access(), fork.serial_log(), handling.on_validation_error)
         }
         (None, Some(live)) => {
             (live.machine.as_ref(), &live.access, &*serial_log, handling.on_customizer_error)

@@ -11,11 +11,12 @@
 //! for its user no longer has a run.
 
 use api::{ErrorCode, ResourceId};
+use guests::At;
 use images::{
     absent::or_none,
     config::{Config, Subnet},
     digest::{Key, digest},
-    error::{Coded, Error, Result, guest_error, machine_error},
+    error::{Coded, Error, Result, machine_error},
     files::partial::{Existing, Partial},
     layout::Layout,
     ledger::Releasable,
@@ -23,7 +24,7 @@ use images::{
 };
 use sources::SourceImage;
 use std::{fs, io, time::Duration};
-use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
+use vm::{Bridge, OsType, tap};
 
 use super::{Chain, Run, plan::Plan, power::unless_gone};
 use crate::{tap_name, template::Template};
@@ -36,20 +37,6 @@ const PORTS: u32 = 256;
 /// How long a guest may wait for an address. DHCP servers answer within a second, but bridges with
 /// a spanning tree block all traffic for half a minute.
 const ADDRESS: Duration = Duration::from_secs(90);
-
-/// Waits until the guest drops its old address, once it sees that its cable is unplugged. A network
-/// manager does so on its own. A guest without one keeps the address, so the wait is limited.
-const UNPLUGGED: &str = r#"sudo sh -c '
-nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
-n=0
-while ip address show dev "$nic" scope global 2> /dev/null | grep -q inet && [ $n -lt 50 ]; do
-    n=$((n + 1)); sleep 0.2
-done'"#;
-
-/// Ends when the guest has an address from the bridge.
-const ADDRESSED: &str = r#"sudo sh -c '
-nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
-until ip address show dev "$nic" scope global | grep -q inet; do sleep 0.2; done'"#;
 
 /// A port on a bridge that belongs to this run alone.
 #[derive(Debug)]
@@ -140,30 +127,22 @@ impl Run<'_> {
 
 /// Waits until the guest has an address from the bridge, if it is on one. With `resumed` it had an
 /// address before and requests one again.
-pub(crate) async fn join(
-    run: &Run<'_>,
-    machine: &dyn Machine,
-    guest: &dyn Guest,
-    resumed: bool,
-) -> Result<()> {
+pub(crate) async fn join(run: &Run<'_>, os: OsType, at: At<'_>, resumed: bool) -> Result<()> {
     let Some(bridge) = run.bridge() else { return Ok(()) };
-    let ask = async |script: &str| {
-        let command = script.replace("'$mac'", &bridge.mac);
-        guest.run(&command, Stdin::Empty, &mut Discard).await.map_err(guest_error)
-    };
+    let system = guests::system(os);
     let work = async {
         if resumed {
-            ask(UNPLUGGED).await?;
-            machine.plug_in().await.map_err(machine_error)?;
+            system.unplugged(at, &bridge.mac).await?;
+            at.machine.plug_in().await.map_err(machine_error)?;
         }
-        ask(ADDRESSED).await
+        system.addressed(at, &bridge.mac).await
     };
     let no_address = |text: String| {
         Error::new(ErrorCode::BootTimeout, text)
             .target(SUBNET_FIELD)
             .hint("its network needs a DHCP server that has an address left")
     };
-    match tokio::time::timeout(ADDRESS, unless_gone(machine, work)).await {
+    match tokio::time::timeout(ADDRESS, unless_gone(at.machine, work)).await {
         Ok(Ok(exit)) if exit.success() => Ok(()),
         Ok(Ok(exit)) => Err(no_address(format!(
             "the machine cannot say whether it has an address from {}: {exit}",

@@ -6,7 +6,7 @@ use images::config::Subnet;
 use sources::SourceImage;
 use vm::Host;
 
-use super::{Wanted, data_disks, seeding::Seeding};
+use super::{Tags, Wanted, data_disks, seeding::Seeding};
 use crate::{
     customize::Action, metadata::Metadata, node::Shape, optimize::Optimize, template::Template,
     vm_size::VmSize,
@@ -37,8 +37,8 @@ pub struct Plan {
     pub optimize: Optimize,
     pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
-    /// Whether cloud-init runs in the build machine even if goldsmith does not need it.
-    pub runs_cloud_init: bool,
+    /// What the template's tags ask for.
+    pub tags: Tags,
     /// The subnet of its machine, if it is not on a network of its own.
     pub subnet: Option<Subnet>,
     /// The metadata service for the identities that scripts in the machine may use, if available.
@@ -56,6 +56,8 @@ impl Plan {
             memory_mib: size.memory_mib,
             disk_bytes: wanted.max(source.virtual_size),
             uefi: source.generation == 2,
+            secure_boot: self.tags.secure_boot,
+            tpm: self.tags.tpm,
             data: data_disks::shape(&self.template, source),
             cpu: host.guest_cpu(),
         }
@@ -89,7 +91,7 @@ impl Plan {
 
     /// The seed of its first boot.
     pub(super) fn seeding(&self, source: &SourceImage) -> Seeding {
-        Seeding::of_build(source.first_contact, self.runs_cloud_init)
+        Seeding::of_build(&source.first_contact, self.tags.runs_cloud_init)
     }
 
     /// Whether the run only validates the source, without making an image.

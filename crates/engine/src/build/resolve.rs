@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use images::{error::Error, run_context::RunContext};
 use sources::{SourceProperties, fetch};
-use vm::may_wait;
+use vm::{OsType, may_wait};
 
 use super::{
     Wanted, check_machine, network,
     plan::{Plan, PlannedStep, title, validates_source_only},
-    seeding,
+    tags::Tags,
 };
 use crate::{
     customize::{self, Inputs, Purpose, Step},
@@ -45,6 +45,7 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     // Nothing is known of a missing source, which has its own error.
     let unknown = SourceProperties {
         generation: 2,
+        os: None,
         architecture: String::new(),
         disk_bytes: None,
         data_disks: Vec::new(),
@@ -52,24 +53,26 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     let facts = source.as_ref().and_then(|found| may_wait(|| found.facts(cx, &properties.source)));
     let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
-    let runs_cloud_init =
-        seeding::runs_cloud_init(&input.template).map_err(|e| errors.push(e)).unwrap_or_default();
+    let tags = Tags::of(&input.template).map_err(|e| errors.push(e)).unwrap_or_default();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let customize: &[_] =
         if validates_source_only(&input.template) { &[] } else { &properties.customize };
-    let steps = plan_steps(cx, customize, Purpose::CUSTOMIZE, inputs, &mut errors).await;
+    let steps = plan_steps(cx, customize, Purpose::CUSTOMIZE, facts.os, inputs, &mut errors).await;
+    let misfit = properties.optimize.as_ref().zip(facts.os);
+    errors.extend(misfit.and_then(|(wanted, os)| optimize::fits(wanted, os).err()));
     let optimize =
         optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
             errors.push(error);
             Optimize::default()
         });
     let validators = properties.validate.as_ref().map_or(&[][..], |v| &v.in_vm_validations);
-    let validators = plan_steps(cx, validators, Purpose::VALIDATE, inputs, &mut errors).await;
+    let validators =
+        plan_steps(cx, validators, Purpose::VALIDATE, facts.os, inputs, &mut errors).await;
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
-            runs_cloud_init,
+            tags,
             metadata: input.metadata,
             name: input.name,
             source,
@@ -89,13 +92,14 @@ async fn plan_steps(
     cx: &RunContext,
     steps: &[Step],
     purpose: Purpose,
+    os: Option<OsType>,
     inputs: Inputs<'_>,
     errors: &mut Vec<Error>,
 ) -> Vec<PlannedStep> {
     let mut planned = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let title = title(step.name.as_deref(), step.kind.kind(), index);
-        match customize::resolve(cx, step, purpose, inputs).await {
+        match customize::resolve(cx, step, purpose, os, inputs).await {
             Ok(action) => planned.push(PlannedStep { index, title, action }),
             Err(error) => errors.push(error),
         }

@@ -10,13 +10,14 @@ use api::ErrorCode;
 use images::{
     absent::or_none,
     clock::{Deadline, Reading},
-    error::{Coded, Error, Result},
+    error::{Coded, Error, Result, machine_error},
+    first_contact::FirstContact,
     layout::Layout,
     ledger,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vm::{Access, Machine};
+use vm::{Access, Door, Guest, Machine};
 
 use super::{Run, access::write_secret, plan::Plan};
 
@@ -31,13 +32,29 @@ pub struct RetainedMachine {
     pub vcpus: u32,
     #[serde(default)]
     pub memory_mib: u64,
-    /// Loopback port that is forwarded to the guest's SSH.
+    /// Loopback port that is forwarded to the guest's SSH or WinRM.
     pub port: u16,
     pub user: String,
     /// The build user's private key, in a file that only its owner can read.
     pub key_file: PathBuf,
     /// A `known_hosts` file with the guest's own key.
     pub known_hosts: PathBuf,
+    /// The credentials for WinRM, for a guest that goldsmith entered so: in a file that only its
+    /// owner can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winrm: Option<PathBuf>,
+}
+
+impl RetainedMachine {
+    /// A connection to a guest that is entered over WinRM; `None` for SSH.
+    ///
+    /// # Errors
+    /// The credentials cannot be read.
+    pub fn over_winrm(&self) -> Result<Option<Box<dyn Guest>>> {
+        let Some(path) = &self.winrm else { return Ok(None) };
+        let access = super::access::read(path)?;
+        vm::guest::over_winrm(self.port, &access).map(Some).map_err(machine_error)
+    }
 }
 
 /// How to treat the machine of a step that failed.
@@ -72,13 +89,14 @@ pub(super) fn keep(
     access: &Access,
 ) -> Result<Timestamp> {
     let dir = &run.run_dir;
-    let port = machine.forwarded(22).ok_or_else(|| {
+    let port = machine.forwarded(vm::guest::port(access)).ok_or_else(|| {
         Error::new(ErrorCode::GuestUnreachable, "the machine has no port that leads to it")
     })?;
     let boot = vm::boot_id().unwrap_or_default();
     let deadline = Deadline::after(run.request.keep_for, &Reading::now(), &boot);
     let until = deadline.wall;
     let size = plan.size.on(run.host);
+    let is_winrm = access.windows.as_ref().is_some_and(|windows| windows.door != Door::Ssh);
     let kept = RetainedMachine {
         run_id: run.id.clone(),
         template: plan.name.clone(),
@@ -89,7 +107,11 @@ pub(super) fn keep(
         user: access.user.clone(),
         key_file: dir.join("id"),
         known_hosts: dir.join("known_hosts"),
+        winrm: is_winrm.then(|| dir.join("winrm.json")),
     };
+    if let Some(path) = &kept.winrm {
+        super::access::write(path, access, &FirstContact::default())?;
+    }
     write_secret(&kept.key_file, access.private_key.as_bytes())?;
     let host = format!("[127.0.0.1]:{port} {}\n", access.host_public_key);
     write(&kept.known_hosts, host.as_bytes())?;

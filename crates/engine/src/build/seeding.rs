@@ -1,39 +1,11 @@
-//! The NoCloud seed of a machine, if it gets one.
+//! The seed of a machine, if it gets one.
 //!
-//! Without a seed, cloud-init finds no data source and switches itself off, which saves a large part
+//! Without a NoCloud seed, cloud-init finds no data source and switches itself off, which saves a large part
 //! of a first boot; it then runs for the first time on a machine of the image's users.
 
 use std::path::PathBuf;
 
-use api::ErrorCode;
-use images::{
-    error::{Error, Result},
-    first_contact::FirstContact,
-};
-
-use crate::template::Template;
-
-/// The tag of a template whose scripts rely on what cloud-init does at a first boot: with `true`,
-/// cloud-init runs in the build machine before them.
-pub const CLOUD_INIT_TAG: &str = "goldsmith.cloudInit";
-
-/// Reads [`CLOUD_INIT_TAG`].
-///
-/// # Errors
-/// `ValidationFailed`: the tag has another value than `true` or `false`.
-pub(super) fn runs_cloud_init(template: &Template) -> Result<bool> {
-    let tags = &template.tags;
-    let tag = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CLOUD_INIT_TAG));
-    match tag.map(|(_, value)| value.trim().to_ascii_lowercase()).as_deref() {
-        None | Some("" | "false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(value) => Err(Error::new(
-            ErrorCode::ValidationFailed,
-            format!("the tag `{CLOUD_INIT_TAG}` is {value:?}; it can be `true` or `false`"),
-        )
-        .target("tags")),
-    }
-}
+use images::first_contact::FirstContact;
 
 /// The seed of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,19 +23,24 @@ pub(super) enum Seeding {
 impl Seeding {
     /// For the first boot of a build. `runs_cloud_init`: the template's scripts rely on what
     /// cloud-init does.
-    pub(super) fn of_build(image: FirstContact, runs_cloud_init: bool) -> Self {
+    pub(super) fn of_build(image: &FirstContact, runs_cloud_init: bool) -> Self {
         match image {
-            FirstContact::CloudInit => Self::User { network: true },
+            FirstContact::CloudInit | FirstContact::Unattend | FirstContact::CloudbaseInit => {
+                Self::User { network: true }
+            }
             FirstContact::Credentials if runs_cloud_init => Self::User { network: false },
-            FirstContact::Credentials => Self::Nothing,
+            FirstContact::Credentials | FirstContact::Specialized(_) => Self::Nothing,
         }
     }
 
     /// For a new machine of a finished image, which boots as its users' machines do.
-    pub(super) fn of_image(image: FirstContact) -> Self {
+    pub(super) fn of_image(image: &FirstContact) -> Self {
         match image {
-            FirstContact::CloudInit => Self::User { network: true },
+            FirstContact::CloudInit | FirstContact::Unattend | FirstContact::CloudbaseInit => {
+                Self::User { network: true }
+            }
             FirstContact::Credentials => Self::Plain,
+            FirstContact::Specialized(_) => Self::Nothing,
         }
     }
 

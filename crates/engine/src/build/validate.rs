@@ -9,6 +9,7 @@
 //! and may change their machine freely.
 
 use api::ErrorCode;
+use guests::StepOutput;
 use images::{
     digest::{Key, KeyBuilder},
     error::{Coded, Result},
@@ -17,7 +18,7 @@ use images::{
 use vm::may_wait;
 
 use super::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached};
-use crate::{node::Node, output::StepOutput, passed::Passed};
+use crate::{node::Node, passed::Passed};
 
 /// Version of how validators are executed. Raise it when a result could now differ.
 const EXECUTOR: &str = "1";
@@ -44,7 +45,6 @@ pub(super) fn key(node: &Node, plan: &Plan) -> Option<Key> {
 }
 
 /// The object of a validation.
-#[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     /// Protected from eviction by the caller.
     pub node: &'a Node,
@@ -74,7 +74,8 @@ pub(super) async fn run(
         }
         return Ok(());
     }
-    let fork = slot.insert(start(run, subject).await?);
+    let Subject { node, entry } = subject;
+    let fork = slot.insert(start(run, node, entry).await?);
     run.cx.events.note(format!(
         "it answered after {:.1} s and was up after {:.1} s",
         fork.entered.answered.as_secs_f64(),
@@ -85,8 +86,7 @@ pub(super) async fn run(
     for validator in validators {
         seconds.push(apply(run, validator, fork).await?);
     }
-    if let Err(e) = may_wait(|| Passed::now(&run.id, seconds).remember(layout, subject.node, &key))
-    {
+    if let Err(e) = may_wait(|| Passed::now(&run.id, seconds).remember(layout, node, &key)) {
         run.cx.events.warn(format!("validation will be repeated next time: {e}"));
     }
     if let Some(fork) = slot.take()
@@ -97,9 +97,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
-    let Subject { node, entry } = subject;
-    let (title, what) = match entry {
+async fn start(run: &Run<'_>, node: &Node, entry: Entry) -> Result<Fork> {
+    let (title, what) = match &entry {
         Entry::New(_) => ("a machine from the finished image", "the finished image"),
         Entry::Own { .. } => ("a machine from the source", "the source image"),
     };
@@ -122,7 +121,8 @@ async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f6
         })?;
     let work = async {
         let started = tokio::time::Instant::now();
-        let apply = validator.action.apply(fork.entered.guest.as_ref(), &mut out);
+        let place = fork.place();
+        let apply = validator.action.apply(&place, &mut out);
         fork.unless_gone(apply).await?;
         Ok(started.elapsed().as_secs_f64())
     };

@@ -8,7 +8,7 @@ use images::{
     store::{Record, Store, StoredImage, address::Address},
 };
 use regions::{Replica, StorageRegions};
-use sources::{ResolvedEntry, SourceImage, SourceProperties};
+use sources::{ResolvedEntry, SourceImage, SourceProperties, Workshop};
 use vm::{Host, may_wait};
 
 use crate::template::Template;
@@ -67,9 +67,14 @@ impl Wanted {
     }
 
     /// Verifies the image if it is in the source cache; fetches or creates it otherwise.
-    pub(super) async fn obtain(&self, cx: &RunContext, host: &Host) -> Result<SourceImage> {
+    pub(super) async fn obtain(
+        &self,
+        cx: &RunContext,
+        workshop: Workshop<'_>,
+    ) -> Result<SourceImage> {
+        let host = workshop.host;
         match self {
-            Self::Catalogue(entry) => sources::obtain(cx, host, entry).await,
+            Self::Catalogue(entry) => sources::obtain(cx, workshop, entry).await,
             Self::Stored(image) => sources::add_stored(cx, host, image).await,
             Self::Replica(replica) => {
                 let image = regions::pull(cx, host, replica).await?;

@@ -1,25 +1,22 @@
 //! `File`: one file of any size, streamed into the guest and verified there.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::{
     ErrorCode,
     template::{Field, Fields, Kind, Location, Named, Reader},
 };
 use async_trait::async_trait;
+use guests::{Copied, Copying, StepOutput};
 use images::{
     error::{Coded, Error, Result},
     run_context::RunContext,
 };
 use serde::Serialize;
 use sources::fetch::Fetched;
-use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
-use super::{Action, Customizer, NamedFile, quote, required};
-use crate::{command::within, output::StepOutput};
+use super::{Action, Customizer, NamedFile, Place, required};
 
-/// Longer than a digest and the longest path.
-const DIGEST_LINE: usize = 16 * 1024;
 /// The base time of every copy, and the minimum rate in bytes per second beyond it.
 const SETTING_OUT: Duration = Duration::from_secs(15 * 60);
 const SLOWEST: u64 = 128 * 1024;
@@ -140,82 +137,35 @@ impl Action for CopyFile {
         ])
     }
 
-    async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
+    async fn apply(&self, place: &Place<'_>, out: &mut StepOutput) -> Result<()> {
         let mut file = tokio::fs::File::open(&self.source.path)
             .await
             .code(ErrorCode::InternalError, || "a fetched file is gone".to_owned())?;
         let bytes = self.source.bytes;
-        let target = quote(&self.destination);
-        // `--` rather than a path prefix: the destination may begin with a dash and may be
-        // relative.
-        let command = format!("cat > {target} && sha256sum -- {target}");
-        let mut answer = Digest { printed: Bounded::new(DIGEST_LINE), out };
-        let limit = SETTING_OUT + Duration::from_secs(bytes / SLOWEST);
-        let work = async {
-            let stdin = Stdin::Reader(&mut file);
-            match guest.run(&command, stdin, &mut answer).await {
-                // With that much output, the digest cannot be right. The caller reports a mismatch.
-                Err(vm::Error::TooMuchOutput) => Ok(None),
-                ran => ran.map(Some).map_err(images::error::guest_error),
-            }
+        let copying = Copying {
+            content: &mut file,
+            bytes,
+            destination: &self.destination,
+            limit: SETTING_OUT + Duration::from_secs(bytes / SLOWEST),
         };
-        let exit = within(limit, &format!("copying {bytes} bytes"), work).await?;
-        let Digest { printed, out } = answer;
-        out.flush().await;
-        if let Some(exit) = exit.filter(|exit| !exit.success()) {
-            let error = self.failed(&exit.to_string()).details(out.tail());
-            let is_folder = out.tail().iter().any(|line| line.ends_with("Is a directory"));
-            return Err(match is_folder {
-                true => error.hint(
-                    "the destination is a folder: end it with / to put the file there under its \
+        match place.system.copy(place.at, copying, out).await? {
+            Copied::Arrived(sha256) if sha256 == self.source.sha256 => Ok(()),
+            Copied::Arrived(sha256) => Err(self.failed(&format!(
+                "it arrived with SHA-256 {sha256} where {} was sent",
+                self.source.sha256
+            ))),
+            Copied::Failed(why) => Err(self.failed(&why).details(out.tail())),
+            Copied::IsFolder => Err(self.failed("it is a folder").details(out.tail()).hint(
+                "the destination is a folder: end it with / to put the file there under its \
                      own name",
-                ),
-                false => error,
-            });
-        }
-        if printed.cut() > 0 {
-            return Err(self.failed(&format!(
-                "sha256sum prints more than {DIGEST_LINE} bytes there, which begin with {:?}",
-                printed.text().chars().take(80).collect::<String>()
-            )));
-        }
-        let printed = printed.text();
-        // sha256sum marks an escaped file name with a backslash before the digest.
-        let arrived = printed.trim_start_matches('\\').split_whitespace().next().unwrap_or("");
-        if arrived == self.source.sha256 {
-            return Ok(());
-        }
-        Err(self.failed(&format!(
-            "it arrived with SHA-256 {arrived} where {} was sent",
-            self.source.sha256
-        )))
-    }
-}
-
-/// Separates the digest from the log output.
-struct Digest<'a> {
-    printed: Bounded,
-    out: &'a mut StepOutput,
-}
-
-#[async_trait]
-impl Sink for Digest<'_> {
-    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
-        match stream {
-            StreamKind::Out => self.printed.add(bytes),
-            StreamKind::Err => self.out.take(stream, bytes).await,
+            )),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use tokio_util::sync::CancellationToken;
-    use vm::Exit;
-
     use super::*;
-    use images::{event::Events, layout::Layout};
 
     #[test]
     fn file_name_is_appended_to_a_destination_folder() {
@@ -241,36 +191,5 @@ mod tests {
                 "{source} {destination}"
             );
         }
-    }
-
-    /// A guest in which no command ends.
-    struct Stuck;
-
-    #[async_trait]
-    impl Guest for Stuck {
-        async fn run(&self, _: &str, _: Stdin<'_>, _: &mut dyn Sink) -> Result<Exit, vm::Error> {
-            std::future::pending().await
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn copy_that_hangs_times_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("notes");
-        std::fs::write(&path, "notes").unwrap();
-        let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
-        let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
-        let source = Fetched {
-            path,
-            sha256: String::new(),
-            bytes: 5,
-            hold: images::in_use::Hold::default(),
-        };
-        let (destination, failure) = ("/tmp/notes".to_owned(), ErrorCode::CustomizerFailed);
-        let file = CopyFile { source, destination, failure };
-        let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
-        let error = file.apply(&Stuck, &mut out).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::StepTimedOut);
-        assert!(error.message.contains("copying 5 bytes"), "{error}");
     }
 }

@@ -19,16 +19,16 @@ use api::{
     template::{ApiVersion, Kind, Script, Tagged},
 };
 use async_trait::async_trait;
+use guests::{At, StepOutput, System};
 use images::{
     error::{Error, Result},
     run_context::RunContext,
 };
 use serde_json::{Map, Value};
 use sources::fetch::{self, Fetched};
-use vm::Guest;
+use vm::OsType;
 
 pub(crate) use self::shell::Shell;
-use crate::output::StepOutput;
 
 /// The kinds of customizers.
 pub const CUSTOMIZERS: &[Kind<Arc<dyn Customizer>>] = &[
@@ -64,9 +64,9 @@ pub trait Customizer: Tagged + Debug + Send + Sync {
     /// Changes its fields in a stored template to what Azure returns.
     fn respond(&self, _fields: &mut Map<String, Value>) {}
 
-    /// Whether it needs Windows, which does not run here yet. Then it has no action.
-    fn needs_windows(&self) -> bool {
-        false
+    /// The only system that has it.
+    fn needs(&self) -> Option<OsType> {
+        None
     }
 
     /// What it does in the guest. `file` is the fetched [`Customizer::file`]; `failure` is the error
@@ -121,7 +121,16 @@ pub trait Action: Send + Sync {
     fn inputs(&self) -> BTreeMap<String, String>;
 
     /// Applies it in the guest.
-    async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()>;
+    async fn apply(&self, place: &Place<'_>, out: &mut StepOutput) -> Result<()>;
+}
+
+/// The machine that an action is applied to.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The machine and its guest.
+    pub at: At<'a>,
+    /// The guest's system.
+    pub system: &'static dyn System,
 }
 
 impl Debug for dyn Action {
@@ -164,7 +173,8 @@ pub(crate) struct Inputs<'a> {
     pub limits: &'a fetch::Limits,
 }
 
-/// Resolves a step of the template: fetches its file and checks what can be checked.
+/// Resolves a step of the template: fetches its file and checks what can be checked. `os` is the
+/// source's system, if it is known.
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `UnsupportedCustomizerType`, `UnsupportedValidatorType`;
@@ -173,9 +183,10 @@ pub(crate) async fn resolve(
     cx: &RunContext,
     step: &Step,
     purpose: Purpose,
+    os: Option<OsType>,
     inputs: Inputs<'_>,
 ) -> Result<Box<dyn Action>> {
-    windows_only(step, purpose)?;
+    fits(step, purpose, os)?;
     ready(cx, step.kind.as_ref(), &step.path, inputs, purpose.failure).await
 }
 
@@ -206,30 +217,19 @@ fn required(file: Option<Fetched>) -> Result<Fetched> {
     file.ok_or_else(|| Error::new(ErrorCode::InternalError, "the file of a step was not fetched"))
 }
 
-/// The error of a step that only Windows has.
-pub(crate) fn windows_only(step: &Step, purpose: Purpose) -> Result<()> {
-    if !step.kind.needs_windows() {
+/// The error of a step that the source's system, if it is known, does not have.
+pub(crate) fn fits(step: &Step, purpose: Purpose, os: Option<OsType>) -> Result<()> {
+    let (Some(os), Some(needed)) = (os, step.kind.needs()) else { return Ok(()) };
+    if os == needed {
         return Ok(());
     }
     let (name, kind) = (purpose.name, step.kind.kind());
-    let text = format!("{name} type {kind} is for Windows, which does not run here yet");
+    let text = format!("{name} type {kind} is for {needed}, and the source is {os}");
+    let others = match os {
+        OsType::Linux => "Shell or File",
+        OsType::Windows => "PowerShell or File",
+    };
     Err(Error::new(purpose.unsupported, text)
         .target(step.path.clone())
-        .hint("goldsmith builds Linux images; with a Linux source use type Shell or File"))
-}
-
-/// Quotes a word for the guest's shell, with single quotes and any content.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quote;
-
-    #[test]
-    fn quoted_word_is_not_interpreted_by_the_shell() {
-        assert_eq!(quote("a b"), "'a b'");
-        assert_eq!(quote("it's $HOME"), r"'it'\''s $HOME'");
-    }
+        .hint(format!("with a source of {os} use type {others}")))
 }

@@ -9,17 +9,17 @@ use api::{
     template::{Field, Kind, Named, Script},
 };
 use async_trait::async_trait;
+use guests::StepOutput;
 use images::{
     error::{Coded, Error, Result},
     run_context::RunContext,
 };
 use serde::Serialize;
 use sources::fetch::{self, Fetched};
-use vm::{Guest, Stdin};
+use vm::OsType;
 
 use self::text::text;
-use super::{Action, Customizer, NamedFile, required};
-use crate::output::StepOutput;
+use super::{Action, Customizer, NamedFile, Place, required};
 
 pub(super) const KIND: Kind<Arc<dyn Customizer>> =
     Kind::new(Shell::NAME, FIELDS, |reader, fields| {
@@ -46,6 +46,10 @@ impl Customizer for Shell {
         NamedFile::of(&self.script, "shell")
     }
 
+    fn needs(&self) -> Option<OsType> {
+        Some(OsType::Linux)
+    }
+
     async fn action(
         &self,
         cx: &RunContext,
@@ -69,31 +73,6 @@ struct RunScript {
     failure: ErrorCode,
 }
 
-/// Takes the script from standard input, so that one round trip transfers and runs it.
-///
-/// The script's own standard input is empty. The script is removed afterwards, whatever it did. It
-/// is stored in the first place where the build user can write and run a file: the template may
-/// have hardened /tmp or the home before. The last place belongs to root. `test -x` is false where
-/// the file system is mounted `noexec`.
-const RUN: &str = r#"
-place() {
-    f=$(mktemp "$1/goldsmith-script.XXXXXXXXXXXX" 2> /dev/null) || return 1
-    chmod 700 "$f" && test -x "$f" && return 0
-    rm -f "$f"
-    return 1
-}
-roots() {
-    f=$(sudo mktemp /usr/local/lib/goldsmith-script.XXXXXXXXXXXX) && sudo chown "$(id -u)" "$f" && chmod 700 "$f"
-}
-if place /tmp || place /var/tmp || place "$HOME" || place "/run/user/$(id -u)" || roots; then
-    cat > "$f" && "$f" < /dev/null
-    r=$?
-    rm -f "$f" 2> /dev/null || sudo rm -f "$f"
-    exit $r
-fi
-echo "goldsmith: the build user can write and run a script neither below /tmp, /var/tmp and its home nor, with sudo, below /usr/local/lib" >&2
-exit 126"#;
-
 /// The template's `inline` lines make one script, so that `cd` and variables carry over from line
 /// to line. It ends at the first command that fails, as with AIB.
 async fn inline(cx: &RunContext, lines: &[String]) -> Result<Fetched> {
@@ -113,15 +92,11 @@ impl Action for RunScript {
         BTreeMap::from([("script".to_owned(), self.script.sha256.clone())])
     }
 
-    async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
+    async fn apply(&self, place: &Place<'_>, out: &mut StepOutput) -> Result<()> {
         let mut file = tokio::fs::File::open(&self.script.path)
             .await
             .code(ErrorCode::InternalError, || "a fetched script is gone".to_owned())?;
-        let exit = guest
-            .run(RUN, Stdin::Reader(&mut file), out)
-            .await
-            .map_err(images::error::guest_error)?;
-        out.flush().await;
+        let exit = guests::linux::run_script(place.at.guest, &mut file, out).await?;
         if exit.success() {
             return Ok(());
         }

@@ -1,11 +1,22 @@
-//! `WindowsUpdate`: Windows updates; Windows does not run here yet.
+//! `WindowsUpdate`: updates in rounds, with restarts between them, until none is left.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use api::template::{Field, Fields, Kind, Named, Reader};
+use api::{
+    ErrorCode,
+    template::{Field, Fields, Kind, Named, Reader},
+};
+use async_trait::async_trait;
+use guests::{
+    StepOutput,
+    windows::update::{self, Update},
+};
+use images::{error::Result, run_context::RunContext};
 use serde::Serialize;
+use sources::fetch::Fetched;
+use vm::OsType;
 
-use super::Customizer;
+use super::{Action, Customizer, Place};
 
 pub(super) const KIND: Kind<Arc<dyn Customizer>> = Kind::new(WindowsUpdate::NAME, FIELDS, read);
 
@@ -50,8 +61,52 @@ impl Named for WindowsUpdate {
     const NAME: &'static str = "WindowsUpdate";
 }
 
+#[async_trait]
 impl Customizer for WindowsUpdate {
-    fn needs_windows(&self) -> bool {
-        true
+    fn needs(&self) -> Option<OsType> {
+        Some(OsType::Windows)
+    }
+
+    async fn action(
+        &self,
+        _: &RunContext,
+        _: Option<Fetched>,
+        _: ErrorCode,
+    ) -> Result<Box<dyn Action>> {
+        let criteria = self.search_criteria.clone().filter(|text| !text.trim().is_empty());
+        Ok(Box::new(InstallUpdates {
+            criteria: criteria.unwrap_or_else(|| update::CRITERIA.to_owned()),
+            filters: self.filters.clone(),
+            limit: if self.update_limit == 0 { update::LIMIT } else { self.update_limit },
+        }))
+    }
+}
+
+/// Updates to install, with AIB's defaults.
+struct InstallUpdates {
+    criteria: String,
+    filters: Vec<String>,
+    limit: u32,
+}
+
+#[async_trait]
+impl Action for InstallUpdates {
+    fn kind(&self) -> &'static str {
+        WindowsUpdate::NAME
+    }
+
+    /// What there is to install changes with time, which no key covers: `--max-age` is for that.
+    fn inputs(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("searchCriteria".to_owned(), self.criteria.clone()),
+            ("filters".to_owned(), format!("{:?}", self.filters)),
+            ("updateLimit".to_owned(), self.limit.to_string()),
+            ("runs by".to_owned(), update::version()),
+        ])
+    }
+
+    async fn apply(&self, place: &Place<'_>, out: &mut StepOutput) -> Result<()> {
+        let Self { criteria, filters, limit } = self;
+        Update { criteria: Some(criteria), filters, limit: *limit }.run(place.at, out).await
     }
 }

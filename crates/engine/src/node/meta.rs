@@ -22,6 +22,12 @@ pub struct Shape {
     /// Virtual size of the OS disk in bytes.
     pub disk_bytes: u64,
     pub uefi: bool,
+    /// Whether its firmware starts only signed boot loaders.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secure_boot: bool,
+    /// Whether it has a virtual TPM.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tpm: bool,
     /// Data disks, by their LUNs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataShape>,

@@ -91,7 +91,7 @@ async fn image_that_does_not_take_credentials_is_entered_by_cloud_init_and_the_l
 #[tokio::test]
 async fn image_that_takes_neither_is_an_error_that_says_what_it_lacks() {
     for (contact, starts) in [(FirstContact::CloudInit, 1), (FirstContact::Credentials, 2)] {
-        let bench = Bench::upon(contact).await;
+        let bench = Bench::upon(contact.clone()).await;
         bench.fake.at(Point::Connect, Mishap::WrongHostKey);
         let error = bench.build_watched().await.0.unwrap_err();
         check(&error, Step::Boot, ErrorCode::GuestUnreachable, "another key");
@@ -133,7 +133,7 @@ async fn tag_lets_cloud_init_run_before_the_scripts() {
 #[tokio::test]
 async fn larger_disk_is_grown_in_the_guest_where_cloud_init_does_not_run() {
     for (contact, grows) in [(FirstContact::Credentials, true), (FirstContact::CloudInit, false)] {
-        let mut bench = Bench::upon(contact).await;
+        let mut bench = Bench::upon(contact.clone()).await;
         bench.also = json!({ "vmProfile": { "osDiskSizeGB": 1 } });
         bench.build(&bench.cx()).await.unwrap();
         let grown = bench.fake.commands().iter().any(|command| command.ends_with(" stand-in true"));

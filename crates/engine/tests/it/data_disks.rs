@@ -40,7 +40,7 @@ impl Forge {
     /// With one managed image, `base`, as the source.
     pub(crate) async fn new() -> Self {
         let (s, fake) = (setting().await, Fake::new());
-        fake.on_call("generalize", |command, _| engine::generalize::played(command));
+        fake.on_call("generalize", |command, _| guests::linux::played(command));
         let forge = Self { s, fake };
         forge.store("base", 4 * MIB).await;
         forge

@@ -403,7 +403,11 @@ async fn imported_disk_is_an_independent_managed_image() {
     // The signature of a boot sector, by which a raw disk is known.
     let raw = fs::OpenOptions::new().write(true).open(&chain.raw).unwrap();
     raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
-    let import = async |name: &str| sources::import(&s.cx, &s.host, &chain.raw, name, 2).await;
+    let import = async |name: &str| {
+        let first_contact = images::first_contact::FirstContact::default();
+        let importing = sources::Importing { name, generation: 2, first_contact };
+        sources::import(&s.cx, &s.host, &chain.raw, importing).await
+    };
     let image = import("Mine").await.unwrap();
     s.assert_same(&chain, &image.disk(), "qcow2").await;
     assert_eq!(image.record.virtual_size, 32 * MIB);

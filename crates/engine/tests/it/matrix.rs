@@ -57,7 +57,7 @@ impl Bench {
         // Saves of RAM in the background need more processors than the guest has.
         host.cpus = 8;
         let fake = Fake::new();
-        fake.on_call("generalize", |command, _| engine::generalize::played(command));
+        fake.on_call("generalize", |command, _| guests::linux::played(command));
         let bench = Self { dir, layout, host, fake, also: json!({}) };
         bench.store_source(first_contact).await;
         bench

@@ -295,7 +295,7 @@ async fn workload_script_is_checked_before_the_build() {
 /// Runs a part of the script on test files in place of the machine's.
 #[allow(clippy::disallowed_methods, reason = "the guest's shell is played by this host's")]
 fn run_part(part: &str, root: &std::path::Path) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/optimize/optimize.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/src/linux/optimize.sh");
     let script = std::fs::read_to_string(script).unwrap();
     let (functions, _) = script.split_once("\nboot_loader\n").unwrap();
     let mut text = functions.to_owned();

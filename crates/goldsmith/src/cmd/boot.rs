@@ -37,7 +37,7 @@ async fn test_boot(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result
     if !file.is_file() {
         let stored = Store::open(layout).get(&args.image).map_err(|e| not_found(e, &args.image))?;
         return Ok(TestBoot {
-            os: vm::OsType::of_name(&stored.record.origin.os_type).unwrap_or_default(),
+            os: stored.record.origin.os(),
             disk: stored.disk(),
             format: "qcow2".to_owned(),
             virtual_size: stored.record.virtual_size,
@@ -50,7 +50,7 @@ async fn test_boot(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result
     }
     let header = sources::check_importable(host, file).await?;
     Ok(TestBoot {
-        os: vm::OsType::Linux,
+        os: args.os.into(),
         disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         format: Format::from_name(&header.format).map_or("raw", Format::driver).to_owned(),
         virtual_size: header.virtual_size,

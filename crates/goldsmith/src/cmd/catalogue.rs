@@ -13,18 +13,19 @@ use crate::{
 pub(super) fn run(command: &cli::Catalogue, layout: &Layout, output: &Output) -> Result {
     let cli::Catalogue::Ls = command;
     let catalogue = Catalogue::load(layout)?;
-    let mut table = Table::new(&["urn", "generation", "made by", "about"]);
+    let mut table = Table::new(&["urn", "system", "generation", "made by", "about"]);
     let mut values = Vec::new();
     for entry in catalogue.list() {
         let row = [
             entry.urn.clone(),
+            entry.os.to_string(),
             entry.generation.to_string(),
             entry.kind.clone(),
             entry.description.clone(),
         ];
         values.push(json!({
-            "urn": entry.urn, "generation": entry.generation, "kind": entry.kind,
-            "description": entry.description,
+            "urn": entry.urn, "osType": entry.os, "generation": entry.generation,
+            "kind": entry.kind, "description": entry.description,
         }));
         table.row(row);
     }

@@ -1,11 +1,16 @@
 //! `goldsmith image`: the image store.
 
+use api::ErrorCode;
 use images::{
+    error::Error,
     export::{self, ExportSpec},
+    first_contact::{FirstContact, LoginFile},
     image_file::digest,
     store::{Store, StoredImage},
 };
 use serde_json::json;
+use sources::Importing;
+use vm::OsType;
 
 use super::{Result, Session, boot, replica};
 use crate::{
@@ -33,11 +38,13 @@ pub(super) async fn run(command: cli::Image, session: Session<'_>) -> Result {
             let value = json!({ "id": id, "regions": regions });
             output.result("removed", &value, || format!("removed {id}"));
         }
-        cli::Image::Import { name, file, generation } => {
+        cli::Image::Import { name, file, generation, system } => {
+            let first_contact = first_contact(system)?;
             let (host, _) = session.qemu().await?;
             let image = session
                 .with_progress(async |cx| {
-                    sources::import(cx, &host, &file, &name, generation).await
+                    let importing = Importing { name: &name, generation, first_contact };
+                    sources::import(cx, &host, &file, importing).await
                 })
                 .await?;
             output.result("imported", &json!({ "image": image.record }), || {
@@ -64,14 +71,26 @@ pub(super) async fn run(command: cli::Image, session: Session<'_>) -> Result {
     Ok(0)
 }
 
+fn first_contact(system: cli::System) -> Result<FirstContact, Error> {
+    let login = system.login.map(|file| LoginFile(std::path::absolute(&file).unwrap_or(file)));
+    let os = OsType::from(system.os);
+    let contact = match system.first_contact {
+        Some(name) => FirstContact::of_name(os, &name, login),
+        None if login.is_some() => FirstContact::of_name(os, "specialized", login),
+        None => Ok(FirstContact::usual(os)),
+    };
+    contact.map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
+}
+
 fn list(store: &Store, output: &Output) -> Result<()> {
     let images = store.list()?;
-    let mut table = Table::new(&["name", "kind", "size", "created", "id"]);
+    let mut table = Table::new(&["name", "kind", "system", "size", "created", "id"]);
     for image in &images {
         let record = &image.record;
         table.row([
             image.short_name(),
             format!("{:?}", record.kind),
+            record.origin.os().to_string(),
             bytes(image.actual_size()),
             record.created.strftime("%Y-%m-%d %H:%M").to_string(),
             record.id.clone(),

@@ -15,7 +15,7 @@ pub(super) fn backend() -> Fake {
     let fake = Fake::forgetful();
     fake.on_call("sha256sum --", |_, content| Reaction::out(format!("{}  -\n", digest(content))));
     fake.on_call("goldsmith-script", |_, script| simulate(&String::from_utf8_lossy(script)));
-    fake.on_call("generalize", |command, _| engine::generalize::played(command));
+    fake.on_call("generalize", |command, _| guests::linux::played(command));
     fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("this machine is only simulated\n"));
     fake
 }

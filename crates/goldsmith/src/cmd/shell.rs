@@ -1,18 +1,29 @@
 //! `goldsmith shell`: logs in to a retained machine.
 
-use std::os::unix::process::CommandExt;
+use std::{
+    io::{self, Write},
+    ops::ControlFlow,
+    os::unix::process::CommandExt,
+};
 
 use api::ErrorCode;
+use async_trait::async_trait;
 use engine::build::{RetainedMachine, retained_machines};
-use images::{error::Error, layout::Layout};
+use images::{
+    error::{Error, guest_error},
+    layout::Layout,
+};
+use vm::{Guest, Sink, Stdin, StreamKind};
 
 use super::Result;
 use crate::cli;
 
-#[expect(clippy::unused_async, reason = "every command has the same shape")]
 pub(super) async fn run(args: &cli::Shell, layout: &Layout) -> Result {
     let all = retained_machines(layout)?;
     let machine = choose(all, args.run.as_deref())?;
+    if let Some(guest) = machine.over_winrm()? {
+        return over_winrm(guest.as_ref(), &args.command).await;
+    }
     #[expect(clippy::disallowed_methods, reason = "ssh replaces this process")]
     let mut ssh = std::process::Command::new("ssh");
     ssh.arg("-i").arg(&machine.key_file);
@@ -26,6 +37,37 @@ pub(super) async fn run(args: &cli::Shell, layout: &Layout) -> Result {
     Err(Error::new(ErrorCode::HostNotReady, format!("cannot run ssh: {error}"))
         .hint("apt-get install openssh-client")
         .into())
+}
+
+/// The command, or `cmd.exe` with this process's standard input.
+async fn over_winrm(guest: &dyn Guest, command: &[String]) -> Result {
+    let mut input = tokio::io::stdin();
+    let (command, stdin) = match command {
+        [] => ("cmd".to_owned(), Stdin::Reader(&mut input)),
+        words => (words.join(" "), Stdin::Empty),
+    };
+    let exit = guest.run(&command, stdin, &mut Terminal).await.map_err(guest_error)?;
+    let code = exit.code.unwrap_or(1);
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// This process's standard output and standard error.
+struct Terminal;
+
+#[async_trait]
+impl Sink for Terminal {
+    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
+        let written = match stream {
+            StreamKind::Out => write(io::stdout().lock(), bytes),
+            StreamKind::Err => write(io::stderr().lock(), bytes),
+        };
+        if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
 }
 
 fn choose(all: Vec<RetainedMachine>, wanted: Option<&str>) -> Result<RetainedMachine> {

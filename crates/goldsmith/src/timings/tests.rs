@@ -35,6 +35,7 @@ fn record(events: &[(u64, Event)], end: u64) -> Timings {
 fn run() -> Timings {
     let machine = Event::MachineStarted {
         machine: 1,
+        os_type: vm::OsType::Linux,
         vcpus: 2,
         memory_mib: 4096,
         generation: 2,

@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vm::OsType;
 
 use super::version::Version;
 use crate::{
@@ -49,6 +50,13 @@ pub struct Origin {
     /// As for its source: a build does not know what its customizers changed.
     #[serde(skip_serializing_if = "FirstContact::is_default")]
     pub first_contact: FirstContact,
+}
+
+impl Origin {
+    /// The system of its guests. Records that do not name it are of Linux.
+    pub fn os(&self) -> OsType {
+        OsType::of_name(&self.os_type).unwrap_or_default()
+    }
 }
 
 /// Labels from the author of an image.

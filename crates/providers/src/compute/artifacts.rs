@@ -7,6 +7,7 @@ use api::{
 use arm::region;
 use db::{Error, Resource, ResourceKey, Write};
 use engine::{
+    OsType,
     distribute::{GalleryVersion, OutputResource},
     template::{Target, Template},
 };
@@ -151,7 +152,7 @@ async fn in_images(
 /// The disks of an image or version.
 struct Disks {
     generation: String,
-    os_type: String,
+    os_type: OsType,
     /// Size of the OS disk in GiB.
     os: u64,
     /// LUNs and sizes in GiB.
@@ -172,11 +173,10 @@ impl Disks {
     }
 
     fn new(origin: &Origin, os: u64, data: impl Iterator<Item = (usize, u64)>) -> Self {
-        let or =
-            |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+        let generation = if origin.generation.is_empty() { "V2" } else { &origin.generation };
         Self {
-            generation: or(&origin.generation, "V2"),
-            os_type: or(&origin.os_type, "Linux"),
+            generation: generation.to_owned(),
+            os_type: origin.os(),
             os: os.div_ceil(GIB),
             data: data.map(|(lun, bytes)| (lun, bytes.div_ceil(GIB))).collect(),
         }

@@ -140,7 +140,7 @@ impl Listing {
         let parts: Vec<&str> = entry.urn.split(':').collect();
         let mut item = self.item(&parts);
         item["properties"] = json!({
-            "osDiskImage": { "operatingSystem": entry.os_type },
+            "osDiskImage": { "operatingSystem": entry.os },
             "dataDiskImages": [],
             "automaticOSUpgradeProperties": { "automaticOSUpgradeSupported": false },
             "hyperVGeneration": if entry.generation == 1 { "V1" } else { "V2" },

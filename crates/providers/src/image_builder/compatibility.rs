@@ -5,7 +5,7 @@
 
 use api::ErrorCode;
 use db::{Resource, ResourceKey};
-use engine::{distribute, template::Template};
+use engine::{OsType, distribute, template::Template};
 use images::error::Error;
 use serde_json::Value;
 use service::App;
@@ -50,7 +50,7 @@ fn with(exact: &Exact, definition: &Resource) -> Option<Why> {
     let generation = format!("V{}", exact.generation);
     let pairs = [
         ("hyperVGeneration", Some(generation.as_str())),
-        ("osType", exact.os_type.as_deref()),
+        ("osType", exact.os.map(OsType::name)),
         ("architecture", exact.architecture.as_deref()),
     ];
     for (field, ours) in pairs {

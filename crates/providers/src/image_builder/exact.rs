@@ -1,6 +1,7 @@
 //! A source that was looked up, and the error for a missing one.
 
 use api::ErrorCode;
+use engine::OsType;
 use images::error::Error;
 
 /// A source that exists.
@@ -12,8 +13,8 @@ pub(super) struct Exact {
     pub(super) is_dated: bool,
     /// 1 boots by BIOS, 2 by UEFI.
     pub(super) generation: u8,
-    /// `Linux` or `Windows`, where it is known.
-    pub(super) os_type: Option<String>,
+    /// The system of its guests, where it is known.
+    pub(super) os: Option<OsType>,
     /// `x64` or `Arm64`, where it is known.
     pub(super) architecture: Option<String>,
     /// The security type of the image definition that it is a version of.

@@ -82,8 +82,8 @@ async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>,
     Error::all(targets::faults(app, &typed, None).await?)?;
     let exact = source::resolve(app, &typed).await??;
     machine::check(app, &typed).await?;
-    if exact.os_type.as_deref() == Some("Linux") {
-        engine::template::check_runs_on_linux(&typed)?;
+    if let Some(os) = exact.os {
+        engine::template::check_system(&typed, os)?;
     }
     if let Some(error) = compatibility::disagreement(app, &typed, &exact).await? {
         return Err(error.into());

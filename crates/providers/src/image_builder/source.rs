@@ -2,7 +2,7 @@
 
 use api::ErrorCode;
 use db::{Resource, ResourceKey};
-use engine::template::Template;
+use engine::{OsType, template::Template};
 use images::{
     error::Error,
     layout::Layout,
@@ -55,7 +55,7 @@ fn of_catalogue(entry: ResolvedEntry) -> Exact {
         version: entry.urn.rsplit(':').next().map(str::to_owned),
         is_dated: !entry.is_undated(),
         generation: entry.generation,
-        os_type: Some(entry.os_type),
+        os: Some(entry.os),
         architecture: Some(entry.architecture),
         security: None,
     }
@@ -71,7 +71,7 @@ fn of_image(image: &Resource) -> Result<Exact, Error> {
         version: None,
         is_dated: true,
         generation: generation(&properties["hyperVGeneration"]),
-        os_type: disk["osType"].as_str().map(str::to_owned),
+        os: disk["osType"].as_str().and_then(OsType::of_name),
         architecture: None,
         security: None,
     })
@@ -109,15 +109,15 @@ fn security_of(kind: &Value, id: &str) -> Result<String, Error> {
 fn of_row(version: &Resource, kind: &Value) -> Exact {
     let own = &version.body["properties"];
     let either = |field: &str| kind[field].as_str().or_else(|| own[field].as_str());
-    let os_type = kind["osType"]
+    let os = kind["osType"]
         .as_str()
         .or_else(|| own["storageProfile"]["osDisk"]["osType"].as_str())
-        .map(str::to_owned);
+        .and_then(OsType::of_name);
     Exact {
         version: Some(version.id.clone()),
         is_dated: true,
         generation: if either("hyperVGeneration") == Some("V1") { 1 } else { 2 },
-        os_type,
+        os,
         architecture: kind["architecture"].as_str().map(str::to_owned),
         security: None,
     }
@@ -128,7 +128,7 @@ fn of_stored(record: &Record) -> Exact {
         version: record.version.map(|_| record.id.clone()),
         is_dated: true,
         generation: if record.origin.generation == "V1" { 1 } else { 2 },
-        os_type: Some(record.origin.os_type.clone()),
+        os: Some(record.origin.os()),
         architecture: Some(record.origin.architecture.clone()).filter(|a| !a.is_empty()),
         security: None,
     }

@@ -305,8 +305,15 @@ impl RunRecord {
                 *phase = Some(now);
                 return Some(Progress::Phase(now));
             }
-            Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
-                let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
+            Event::MachineStarted {
+                machine: number,
+                os_type: os,
+                vcpus,
+                memory_mib,
+                generation,
+                disks,
+            } => {
+                let machine = Machine { number, os, vcpus, memory_mib, generation, disks };
                 return Some(Progress::MachineStarted(machine));
             }
             Event::MachineEnded { machine } => return Some(Progress::MachineEnded(machine)),

@@ -1,3 +1,5 @@
+use images::first_contact::LoginFile;
+
 use super::*;
 
 fn layout(own: Option<&str>) -> (tempfile::TempDir, Layout) {
@@ -42,9 +44,11 @@ fn debian_is_found_in_any_case() {
     let catalogue = Catalogue::load(&layout).unwrap();
     let entry = catalogue.resolve("debian", "DEBIAN-12", "12-Gen2", "Latest").unwrap();
     assert_eq!(entry.urn, "Debian:debian-12:12-gen2:12");
-    assert_eq!((entry.generation, entry.os_type.as_str()), (2, "Linux"));
+    assert_eq!((entry.generation, entry.os), (2, OsType::Linux));
     assert_eq!(entry.architecture, "x64");
-    let Origin::Bootstrap(recipe) = &entry.origin else { panic!("{:?}", entry.origin) };
+    let Origin::Bootstrap(Bootstrap::Debian(recipe)) = &entry.origin else {
+        panic!("{:?}", entry.origin)
+    };
     for package in ["cloud-init", "openssh-server", "linux-image-cloud-amd64", "systemd-boot"] {
         assert!(recipe.packages.iter().any(|p| p == package), "{package}");
     }
@@ -400,8 +404,114 @@ fn unknown_image_hint_shows_an_alias() {
         ("MicrosoftSQLServer", "sql2022-ws2022"),
     ] {
         let error = catalogue.resolve(publisher, offer, "x-g2", "latest").unwrap_err();
-        assert!(error.message.contains("Windows, which does not run here yet"), "{error}");
+        assert!(error.message.contains("it is Windows, whose images"), "{error}");
         assert!(error.details.is_empty(), "no Linux image is offered for it: {error:?}");
-        assert!(!error.hint.unwrap().contains("[[alias]]"));
+        let hint = error.hint.unwrap();
+        assert!(hint.contains("catalogue.toml") && !hint.contains("[[alias]]"), "{hint}");
+        // The example in the hint works.
+        let lines = hint.split_once("[[image]]").unwrap().1;
+        let (_folder, layout) = self::layout(Some(&format!("[[image]]{lines}")));
+        let own = Catalogue::load(&layout).unwrap();
+        let entry = own.resolve(publisher, offer, "x-g2", "latest").unwrap();
+        assert_eq!((entry.os, entry.generation), (OsType::Windows, 2));
+        let error = own.resolve(publisher, offer, "x", "latest").unwrap_err();
+        assert_eq!(error.details, [format!("there is {publisher}:{offer}:x-g2:latest")]);
+    }
+}
+
+fn windows(more: &str) -> String {
+    let file = with_files(&["1.0.0"]).replace("generation = 2\n", "");
+    file.replace("sku = \"gen2\"\n", &format!("sku = \"gen2\"\ngeneration = 2\n{more}\n"))
+}
+
+#[test]
+fn windows_image_names_its_system_and_how_it_is_entered() {
+    let entry = |more: &str| {
+        let (_folder, layout) = layout(Some(&windows(more)));
+        let catalogue = Catalogue::load(&layout).unwrap();
+        assert!(catalogue.list().iter().any(|listed| listed.os == OsType::Windows));
+        (catalogue.resolve("Acme", "base", "gen2", "latest").unwrap(), layout)
+    };
+    let (by_default, _) = entry("os-type = \"Windows\"");
+    assert_eq!(
+        (by_default.os, by_default.first_contact),
+        (OsType::Windows, FirstContact::Unattend)
+    );
+    let (cloudbase, _) = entry("os-type = \"windows\"\nfirst-contact = \"cloudbase-init\"");
+    assert_eq!(cloudbase.first_contact, FirstContact::CloudbaseInit);
+    let login = "os-type = \"Windows\"\nfirst-contact = \"specialized\"\nlogin = \"login.txt\"";
+    let (specialized, layout) = entry(login);
+    let file = LoginFile(layout.data().join("login.txt"));
+    assert_eq!(specialized.first_contact, FirstContact::Specialized(file));
+
+    for (more, says) in [
+        ("os-type = \"BeOS\"", "one of Linux, Windows"),
+        ("os-type = \"Windows\"\nfirst-contact = \"cloud-init\"", "is for images of Linux"),
+        ("first-contact = \"unattend\"", "is for images of Windows"),
+        ("os-type = \"Windows\"\nfirst-contact = \"specialized\"", "needs a login"),
+        ("os-type = \"Windows\"\nlogin = \"login.txt\"", "a login goes with"),
+    ] {
+        let message = refused(&windows(more));
+        assert!(message.contains("line ") && message.contains(says), "{says}: {message}");
+    }
+}
+
+const ISO: &str = r#"
+[[image]]
+publisher = "MicrosoftWindowsServer"
+offer = "WindowsServer"
+sku = "2022-datacenter-g2"
+generation = 2
+os-type = "Windows"
+
+[image.bootstrap]
+kind = "windows-iso"
+version = "20348"
+path = "server.iso"
+index = 4
+disk-mib = 65536
+"#;
+
+#[test]
+fn windows_iso_is_a_recipe_of_an_entry() {
+    let entry = |text: &str| {
+        let (folder, layout) = layout(Some(text));
+        fs::write(layout.data().join("server.iso"), "CD001").unwrap();
+        let catalogue = Catalogue::load(&layout).unwrap();
+        let found = catalogue.resolve(
+            "MicrosoftWindowsServer",
+            "WindowsServer",
+            "2022-datacenter-g2",
+            "latest",
+        );
+        (found.unwrap(), layout, folder)
+    };
+    let (found, layout, _folder) = entry(ISO);
+    assert_eq!((found.os, &found.first_contact), (OsType::Windows, &FirstContact::Unattend));
+    assert!(found.is_undated());
+    let Origin::Bootstrap(Bootstrap::WindowsIso(recipe)) = &found.origin else {
+        panic!("{found:?}")
+    };
+    assert_eq!(recipe.path, layout.data().join("server.iso"));
+    assert_eq!((recipe.language.as_str(), recipe.minutes, recipe.tpm), ("en-US", 120, false));
+
+    let key = "ABCDE-12345-FGHIJ-67890-KLMNO";
+    let keyed = format!("{ISO}product-key = \"{key}\"\n");
+    let with_key = entry(&keyed).0;
+    assert!(!format!("{with_key:?}").contains(key), "{with_key:?}");
+    for (text, says) in [
+        (ISO.replace("index = 4\n", ""), "index"),
+        (ISO.replace("index = 4", "index = 0"), "index and minutes are at least 1"),
+        (ISO.replace("65536", "2048"), "disk-mib is at least 32768"),
+        (ISO.replace("\"Windows\"", "\"Linux\""), "makes Windows: os-type must say so"),
+        (ISO.replace("windows-iso", "windows-cd"), "one of debian, windows-iso"),
+        (format!("{ISO}colour = 1\n"), "colour"),
+        (format!("{ISO}product-key = \"secret\"\n"), "five groups of five"),
+        (format!("{ISO}language = \"<en>\"\n"), "no language tag"),
+        (format!("{ISO}tpm = true\n").replace("generation = 2", "generation = 1"), "generation 2"),
+    ] {
+        let message = refused(&text);
+        assert!(message.contains(says), "{says}: {message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 }

@@ -1,24 +1,21 @@
 //! The format of a catalogue file.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use api::ErrorCode;
 use images::{
-    digest::digest,
     error::{Error, Result},
-    first_contact::FirstContact,
+    first_contact::{FirstContact, LoginFile},
     format::Format,
-    image_file::digest::Stamp,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
+use vm::OsType;
 
 use super::{
     Origin,
     checksum::{Checksum, Pledge, WireImageSums},
+    recipe::{self, Bootstrap},
 };
 
 #[derive(Debug, Deserialize)]
@@ -91,24 +88,19 @@ pub(super) struct WireImage {
     pub(super) generation: u8,
     #[serde(default)]
     pub(super) description: String,
-    #[serde(default)]
-    os_type: OsType,
+    #[serde(default, rename = "os-type", deserialize_with = "os_type")]
+    pub(super) os: OsType,
     #[serde(default)]
     architecture: Architecture,
     /// The purchase plan that a template with this source must name.
     pub(super) plan: Option<Plan>,
-    first_contact: Option<FirstContact>,
+    first_contact: Option<String>,
+    login: Option<LoginFile>,
     bootstrap: Option<Bootstrap>,
     #[serde(default)]
     url: Vec<UrlImage>,
     #[serde(default)]
     file: Vec<FileImage>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-enum OsType {
-    #[default]
-    Linux,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -125,36 +117,6 @@ pub struct Plan {
     pub name: String,
     pub product: String,
     pub publisher: String,
-}
-
-/// Made from the distribution's signed packages. The date of the bootstrap is appended to the
-/// version.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Bootstrap {
-    /// First part of the version.
-    pub(crate) version: String,
-    /// `bookworm`.
-    pub(crate) suite: String,
-    #[serde(default = "main_only")]
-    pub(crate) components: Vec<String>,
-    pub(crate) packages: Vec<String>,
-    pub(crate) mirror: String,
-    pub(crate) security_mirror: String,
-    /// Trusted keys, if not those of the host.
-    pub(crate) keyring: Option<PathBuf>,
-    /// Size of the disk; builds can make it larger.
-    pub(crate) disk_mib: u32,
-    /// Disk space that the bootstrap takes; also the end of its progress bar.
-    pub(crate) work_mib: u32,
-}
-
-impl Bootstrap {
-    /// Everything that determines the result, except the date.
-    pub(super) fn identity(&self, generation: u8) -> String {
-        let script = crate::scripts::script(generation);
-        digest(format!("{self:?} {script}").as_bytes())
-    }
 }
 
 /// Published by a third party. The checksum is required: without it, the content could be anything.
@@ -210,8 +172,7 @@ struct WireFileImage {
 impl FileImage {
     /// Changes with the file, so that a changed file is imported again.
     pub(super) fn stamp(&self) -> String {
-        fs::metadata(&self.path)
-            .map_or_else(|_| "absent".to_owned(), |metadata| format!("{:?}", Stamp::of(&metadata)))
+        recipe::stamp(&self.path)
     }
 }
 
@@ -252,8 +213,10 @@ fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error
     })
 }
 
-fn main_only() -> Vec<String> {
-    vec!["main".to_owned()]
+fn os_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OsType, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    OsType::of_name(&name)
+        .ok_or_else(|| D::Error::custom(format!("os-type {name:?} is not one of Linux, Windows")))
 }
 
 impl WireImage {
@@ -267,12 +230,6 @@ impl WireImage {
         format!("{}:{}:{}", self.publisher, self.offer, self.sku)
     }
 
-    pub(super) fn os_type(&self) -> &'static str {
-        match self.os_type {
-            OsType::Linux => "Linux",
-        }
-    }
-
     pub(super) fn architecture(&self) -> &'static str {
         match self.architecture {
             Architecture::X64 => "x64",
@@ -281,10 +238,20 @@ impl WireImage {
 
     /// As stated, or what the scripts of a bootstrap provide.
     pub(super) fn first_contact(&self, origin: &Origin) -> FirstContact {
-        self.first_contact.unwrap_or(match origin {
-            Origin::Bootstrap(_) => FirstContact::Credentials,
-            Origin::Url(_) | Origin::File(_) => FirstContact::CloudInit,
-        })
+        let usual = match origin {
+            Origin::Bootstrap(Bootstrap::Debian(_)) => FirstContact::Credentials,
+            Origin::Bootstrap(_) | Origin::Url(_) | Origin::File(_) => FirstContact::usual(self.os),
+        };
+        // Checked when the file was read.
+        self.stated_contact().ok().flatten().unwrap_or(usual)
+    }
+
+    fn stated_contact(&self) -> Result<Option<FirstContact>, String> {
+        match (&self.first_contact, &self.login) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err("a login goes with first-contact = \"specialized\"".to_owned()),
+            (Some(name), login) => FirstContact::of_name(self.os, name, login.clone()).map(Some),
+        }
     }
 
     pub(super) fn origins(&self) -> Vec<Origin> {
@@ -308,12 +275,14 @@ impl WireImage {
         if parts.map(String::as_str).chain(versions).any(bad) {
             return Some("publisher, offer, sku and version are not empty, without : and /".into());
         }
-        match &self.bootstrap {
-            Some(bootstrap) if bootstrap.disk_mib < 2048 => {
-                Some("disk-mib is at least 2048".to_owned())
-            }
-            _ => None,
+        if let Err(fault) = self.stated_contact() {
+            return Some(fault);
         }
+        let recipe = self.bootstrap.as_ref()?;
+        if recipe.os() != self.os {
+            return Some(format!("this bootstrap makes {}: os-type must say so", recipe.os()));
+        }
+        recipe.fault(self.generation)
     }
 }
 
@@ -347,6 +316,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Parsed> {
         let folder = path.parent().unwrap_or(Path::new("."));
         for file in &mut image.file {
             file.path = folder.join(&file.path);
+        }
+        if let Some(recipe) = &mut image.bootstrap {
+            recipe.start_at(folder);
+        }
+        if let Some(LoginFile(login)) = &mut image.login {
+            *login = folder.join(&login);
         }
         images.push(image);
     }

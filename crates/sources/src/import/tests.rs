@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::FileExt, path::PathBuf};
 
-use images::{event::Events, layout::Layout};
+use images::{event::Events, first_contact::LoginFile, layout::Layout};
 use tokio_util::sync::CancellationToken;
 use vm::proc::Command;
 
@@ -50,6 +50,10 @@ impl Bench {
         let layout = Layout::new(self.path("cache"), self.path("data"));
         RunContext::new(layout, Events::none(), CancellationToken::new())
     }
+}
+
+fn linux(name: &str, generation: u8) -> Importing<'_> {
+    Importing { name, generation, first_contact: FirstContact::default() }
 }
 
 #[tokio::test]
@@ -160,19 +164,35 @@ async fn declared_format_must_match_the_content() {
 async fn import_stores_once() {
     let bench = Bench::new().await;
     let (cx, path) = (bench.cx(), bench.path("disk.raw"));
-    let stored = import(&cx, &bench.host, &path, "mine", 2).await.unwrap();
+    let stored = import(&cx, &bench.host, &path, linux("mine", 2)).await.unwrap();
     assert_eq!(stored.record.virtual_size, SIZE);
     assert_eq!(stored.record.origin.generation, "V2");
     assert!(stored.disk().is_file());
 
-    let error = import(&cx, &bench.host, &path, "mine", 2).await.unwrap_err();
+    let error = import(&cx, &bench.host, &path, linux("mine", 2)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
-    let error = import(&cx, &bench.host, &path, "a/b", 2).await.unwrap_err();
+    let error = import(&cx, &bench.host, &path, linux("a/b", 2)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
-    let error = import(&cx, &bench.host, &path, "other", 3).await.unwrap_err();
+    let error = import(&cx, &bench.host, &path, linux("other", 3)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     let left: Vec<_> = fs::read_dir(cx.layout.sources()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn imported_windows_is_recorded_with_its_system_and_its_way_in() {
+    let bench = Bench::new().await;
+    let (cx, path) = (bench.cx(), bench.path("disk.raw"));
+    for (name, first_contact) in [
+        ("sealed", FirstContact::Unattend),
+        ("machine", FirstContact::Specialized(LoginFile("/etc/login".into()))),
+    ] {
+        let importing = Importing { name, generation: 2, first_contact: first_contact.clone() };
+        let stored = import(&cx, &bench.host, &path, importing).await.unwrap();
+        let again = Store::open(&cx.layout).get(&stored.record.id).unwrap();
+        assert_eq!(again.record.origin.os_type, "Windows");
+        assert_eq!(again.record.origin.first_contact, first_contact);
+    }
 }
 
 /// A qcow2 of 12 MiB in which every table entry refers to the same cluster: 4 TiB when copied.
@@ -214,7 +234,8 @@ async fn crafted_image_is_rejected_by_the_size_of_its_copy() {
     let facts = bench.check("bomb.qcow2").await.unwrap();
     assert_eq!(facts.virtual_size, 4 << 40);
     let cx = bench.cx();
-    let error = import(&cx, &bench.host, &bench.path("bomb.qcow2"), "bomb", 2).await.unwrap_err();
+    let error =
+        import(&cx, &bench.host, &bench.path("bomb.qcow2"), linux("bomb", 2)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::DiskFull, "{error}");
     assert!(error.message.contains("about 4.0 TiB is needed"), "{error}");
 }

@@ -26,6 +26,22 @@ pub fn forwards(os: OsType) -> Vec<(u16, u16)> {
     ports.iter().map(|port| (0, *port)).collect()
 }
 
+/// The guest's port that leads to the service that lets goldsmith in.
+pub fn port(access: &Access) -> u16 {
+    service(access).0
+}
+
+/// A guest with Windows whose WinRM service is at a port of this host. Connects to nothing yet.
+///
+/// # Errors
+/// `access` is for another kind of guest, or the guest's certificate is unknown.
+pub fn over_winrm(port: u16, access: &Access) -> Result<Box<dyn Guest>, Error> {
+    let unknown = || Error::NoCertificate { known: String::new() };
+    let windows = access.windows.as_ref().ok_or_else(unknown)?;
+    let address = (std::net::Ipv4Addr::LOCALHOST, port).into();
+    Ok(Box::new(winrm::WinrmGuest::new(address, access, windows)?))
+}
+
 /// The port of the service that lets goldsmith in, and the service's name.
 pub(crate) fn service(access: &Access) -> (u16, &'static str) {
     match access.windows.as_ref().map(|windows| windows.door) {

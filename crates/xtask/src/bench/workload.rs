@@ -146,7 +146,7 @@ pub(super) fn template(customize: &Value, vm_size: &str) -> Value {
 
 /// Reads goldsmith's generalization script, so that both sides end with the same work.
 pub(super) fn generalization(repository: &Path) -> Result<String> {
-    let path = repository.join("crates/engine/src/generalize/generalize.sh");
+    let path = repository.join("crates/guests/src/linux/generalize.sh");
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 

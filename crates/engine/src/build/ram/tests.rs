@@ -16,6 +16,8 @@ fn meta() -> NodeMeta {
         inputs: BTreeMap::new(),
         shape: Shape {
             os: vm::OsType::Linux,
+            secure_boot: false,
+            tpm: false,
             vcpus: 1,
             memory_mib: 1,
             disk_bytes: 1,

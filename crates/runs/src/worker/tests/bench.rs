@@ -44,7 +44,7 @@ impl Bench {
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let fake = Fake::new();
-        fake.on_call("generalize", |command, _| engine::generalize::played(command));
+        fake.on_call("generalize", |command, _| guests::linux::played(command));
         let bench = Self { dir, layout, host, fake };
         bench.store_source().await;
         bench

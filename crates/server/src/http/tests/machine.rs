@@ -292,7 +292,7 @@ async fn data_disks_have_a_size_and_a_count_limit() {
 /// A guest on which every script succeeds.
 fn willing() -> Fake {
     let fake = Fake::new();
-    fake.on_call("generalize", |command, _| engine::generalize::played(command));
+    fake.on_call("generalize", |command, _| guests::linux::played(command));
     fake
 }
 

@@ -7,7 +7,7 @@ use images::error::{Error, Result, guest_error};
 use vm::{Discard, Exit, Guest, Stdin};
 
 /// Runs a command for its exit status only. `what` names it in the timeout error.
-pub(crate) async fn run_within(
+pub async fn run_within(
     guest: &dyn Guest,
     what: &str,
     command: &str,
@@ -21,7 +21,7 @@ pub(crate) async fn run_within(
 }
 
 /// Limits the time of work in the guest.
-pub(crate) async fn within<T>(
+pub async fn within<T>(
     limit: Duration,
     what: &str,
     work: impl Future<Output = Result<T>>,

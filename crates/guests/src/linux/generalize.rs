@@ -16,20 +16,13 @@ use vm::{
     fake::{Reaction, Then},
 };
 
-use crate::output::StepOutput;
+use crate::{output::StepOutput, system::Traces};
 
 const SCRIPT: &str = include_str!("generalize.sh");
 
 /// The inputs of the generalized node's key, beside its parent.
-pub(crate) fn inputs() -> BTreeMap<String, String> {
+pub(super) fn inputs() -> BTreeMap<String, String> {
     BTreeMap::from([("script".to_owned(), digest(SCRIPT.as_bytes()))])
-}
-
-/// The traces that generalization searches for, beside those of every build.
-pub(crate) struct Traces<'a> {
-    pub access: &'a Access,
-    /// MAC addresses of the build machine's cards.
-    pub cards: Vec<String>,
 }
 
 /// A scripted guest's generalization: it reports success and powers off. `command` is its input.
@@ -41,12 +34,13 @@ pub fn played(command: &str) -> Reaction {
 const DONE: &str = "GENERALIZED";
 
 /// Generalizes the guest and powers it off.
-pub(crate) async fn run(
+pub(super) async fn run(
     guest: &dyn Guest,
-    traces: &Traces<'_>,
+    access: &Access,
+    traces: &Traces,
     out: &mut StepOutput,
 ) -> Result<()> {
-    let Traces { access, cards } = traces;
+    let cards = &traces.cards;
     let blob = access.public_key.split_whitespace().nth(1).unwrap_or_default();
     let cards = cards.join("|");
     // The template's scripts run meanwhile: their output must not pass for an answer.

@@ -58,12 +58,12 @@ impl StepOutput {
     }
 
     /// From now on, lines with this prefix also count as answers.
-    pub(crate) fn expect_answers(&mut self, mark: &str) {
+    pub fn expect_answers(&mut self, mark: &str) {
         self.mark = Some(format!("{mark} "));
     }
 
     /// The answers so far, without the prefix.
-    pub(crate) fn answers(&self) -> &[String] {
+    pub fn answers(&self) -> &[String] {
         &self.answers
     }
 

@@ -1,0 +1,92 @@
+# goldsmith: finish
+# The end of a build in the guest, after Sysprep: waits until the job's folder is gone, which is the other side's word
+# that it has read everything, or for two minutes. Then removes what the build has brought, looks whether anything is
+# left, says so on the serial ports, and shuts down. With something left the machine stays on.
+#
+# Its argument: the folder of the job that starts it, with arguments.json: mark; user, the build user.
+# On the serial ports: goldsmith MARK generalized, or: goldsmith MARK leftover WHAT
+param($folder)
+$ProgressPreference = 'SilentlyContinue'
+$a = ConvertFrom-Json ([IO.File]::ReadAllText("$folder\arguments.json"))
+Set-Location "$env:SystemDrive\"
+[IO.File]::WriteAllText("$folder\finishing", '')
+for ($i = 0; $i -lt 120 -and (Test-Path -LiteralPath $folder); $i++) { Start-Sleep -Seconds 1 }
+
+# Where the first boot (first.ps1) has noted what it found.
+$noted = 'HKLM:\SOFTWARE\goldsmith'
+$before = Get-ItemProperty $noted -ErrorAction SilentlyContinue
+$policy = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System'
+$bitlocker = 'HKLM:\SYSTEM\CurrentControlSet\Control\BitLocker'
+# Gives a value of the registry back what it had, or removes it.
+function Restore-Value([string] $key, [string] $name, $value) {
+    if ($null -eq $value) { Remove-ItemProperty -Path $key -Name $name -ErrorAction SilentlyContinue }
+    else { Set-ItemProperty -Path $key -Name $name -Value $value -Type DWord }
+}
+# Runs a part, which must not keep the others from running: what it leaves is found below.
+function Invoke-Part([scriptblock] $work) { try { & $work } catch { [void] $_ } }
+
+Invoke-Part {
+    Get-ChildItem WSMan:\localhost\Listener -ErrorAction Stop | Where-Object { $_.Keys -contains 'Transport=HTTPS' } |
+        Where-Object { (Get-Item "$($_.PSPath)\CertificateThumbprint").Value -eq $before.Thumbprint } | Remove-Item -Recurse -Force
+    if ($before.WinrmBasic) { Set-Item WSMan:\localhost\Service\Auth\Basic $before.WinrmBasic -Force }
+    if ($before.WinrmMemory) { Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB $before.WinrmMemory -Force -WarningAction SilentlyContinue }
+}
+# Ends all sessions of the build user.
+Invoke-Part { Stop-Service WinRM -Force -ErrorAction Stop }
+Invoke-Part { if ($before.WinrmStart) { & "$env:SystemRoot\System32\sc.exe" config WinRM start= $before.WinrmStart | Out-Null } }
+Invoke-Part {
+    if (-not $before.SshdStart) { return }
+    Stop-Service sshd -Force -ErrorAction SilentlyContinue
+    Get-Process -Name sshd -ErrorAction SilentlyContinue | Stop-Process -Force
+    & "$env:SystemRoot\System32\sc.exe" config sshd start= $before.SshdStart | Out-Null
+    Remove-Item -Path "$env:ProgramData\ssh\ssh_host_*", "$env:ProgramData\ssh\administrators_authorized_keys" -Force -ErrorAction SilentlyContinue
+}
+Invoke-Part { Remove-Item -Path "Cert:\LocalMachine\My\$($before.Thumbprint)" -DeleteKey -Force -ErrorAction Stop }
+Invoke-Part { & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name='goldsmith build' | Out-Null }
+Restore-Value $policy LocalAccountTokenFilterPolicy $before.TokenFilter
+Restore-Value $bitlocker PreventDeviceEncryption $before.PreventEncryption
+Invoke-Part {
+    $service = New-Object -ComObject Schedule.Service
+    $service.Connect()
+    $root = $service.GetFolder('\')
+    foreach ($task in @($root.GetTasks(1))) { if ($task.Name -like 'goldsmith-*') { $root.DeleteTask($task.Name, 0) } }
+}
+# The user goes after its profile, which may stay loaded for a while after the last session.
+$computer = [ADSI] "WinNT://$env:COMPUTERNAME"
+$sid = $null
+Invoke-Part { $script:sid = (New-Object Security.Principal.NTAccount $env:COMPUTERNAME, $a.user).Translate([Security.Principal.SecurityIdentifier]).Value }
+for ($i = 0; $sid -and $i -lt 30; $i++) {
+    $mine = Get-CimInstance -ClassName Win32_UserProfile -Filter "SID='$sid'" -ErrorAction SilentlyContinue
+    if (-not $mine) { break }
+    Invoke-Part { $mine | Remove-CimInstance -ErrorAction Stop }
+    Start-Sleep -Seconds 2
+}
+Invoke-Part { $computer.Delete('User', $a.user) }
+$files = "$env:SystemDrive\DeprovisioningScript.ps1", "$env:SystemRoot\Temp\goldsmith-*", "$env:ProgramData\goldsmith",
+    "$env:SystemRoot\Panther\unattend.xml", "$env:SystemRoot\Panther\Unattend\unattend.xml", "$env:SystemRoot\System32\Sysprep\unattend.xml"
+Remove-Item -Path $files -Recurse -Force -ErrorAction SilentlyContinue
+Remove-Item -Path $noted -Recurse -Force -ErrorAction SilentlyContinue
+
+$left = @()
+foreach ($file in $files) { if (Test-Path -Path $file) { $left += "file $file" } }
+if (Test-Path $noted) { $left += "registry key $noted" }
+if ($before.Thumbprint -and (Test-Path "Cert:\LocalMachine\My\$($before.Thumbprint)")) { $left += "certificate $($before.Thumbprint)" }
+if (@($computer.Children | Where-Object { $_.SchemaClassName -eq 'User' -and $_.Name -eq $a.user })) { $left += "user $($a.user)" }
+if (Test-Path "$env:SystemDrive\Users\$($a.user)") { $left += "folder $env:SystemDrive\Users\$($a.user)" }
+& "$env:SystemRoot\System32\netsh.exe" advfirewall firewall show rule name='goldsmith build' | Out-Null
+if ($LASTEXITCODE -eq 0) { $left += 'firewall rule goldsmith build' }
+
+$text = if ($left) { "leftover $($left -join '; ')" } else { 'generalized' }
+foreach ($name in 'COM2', 'COM1') {
+    Invoke-Part {
+        $port = New-Object IO.Ports.SerialPort $name, 115200
+        $port.WriteTimeout = 5000
+        $port.Open()
+        $port.Write("`r`ngoldsmith $($a.mark) $text`r`n")
+        $port.BaseStream.Flush()
+        $port.Dispose()
+    }
+}
+if ($left) { exit 1 }
+& "$env:SystemRoot\System32\shutdown.exe" /s /f /t 2 /c 'image build'
+exit 0

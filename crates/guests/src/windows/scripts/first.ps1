@@ -1,0 +1,193 @@
+# goldsmith: first
+# The first boot of a build machine: lets goldsmith in. It is on a CD, beside goldsmith.json with what differs between
+# machines: nonce, user, password, and keys for SSH. All that is changed here is noted in HKLM\SOFTWARE\goldsmith and
+# taken back by finish.ps1.
+#
+#   specialize   (Windows Setup runs it as SYSTEM, or cloudbase-init) makes the build user, and a task that runs `open` at every start
+#   open         waits for the end of Setup, sets up WinRM over HTTPS, and SSH where Windows has it, and opens the ports
+#
+# What it does it tells on the serial ports, each line as: goldsmith NONCE WORD REST. The words: step TEXT; failed TEXT;
+# door winrm, or: door ssh; last: certificate SHA-256.
+# COM2 as well as COM1, since images of Azure have a console of Windows' own on COM1.
+param([string] $Stage = 'specialize')
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+$tools = "$env:SystemRoot\System32"
+$noted = 'HKLM:\SOFTWARE\goldsmith'
+$place = "$env:ProgramData\goldsmith"
+$settings = $null
+
+function Write-Line([string] $text) {
+    foreach ($name in 'COM2', 'COM1') {
+        try {
+            $port = New-Object IO.Ports.SerialPort $name, 115200
+            $port.WriteTimeout = 5000
+            $port.Open()
+            $port.Write("`r`ngoldsmith $($settings.nonce) $text`r`n")
+            $port.BaseStream.Flush()
+            $port.Dispose()
+        } catch { [void] $_ }
+    }
+}
+# The settings, from whatever letter the CD has. Its drive may come late.
+function Read-Settings {
+    for ($i = 0; $i -lt 60; $i++) {
+        foreach ($drive in [IO.DriveInfo]::GetDrives()) {
+            $file = "$($drive.Name)goldsmith.json"
+            if ($drive.IsReady -and [IO.File]::Exists($file)) { return ConvertFrom-Json ([IO.File]::ReadAllText($file)) }
+        }
+        Start-Sleep -Seconds 1
+    }
+}
+# Notes what a setting was before, once.
+function Save-Note([string] $name, $value) {
+    if (-not (Test-Path $noted)) { [void] (New-Item -Path $noted -Force) }
+    if ($null -ne $value -and $null -eq (Get-ItemProperty $noted).$name) { Set-ItemProperty -Path $noted -Name $name -Value $value }
+}
+function Set-Noted([string] $key, [string] $name, [int] $value, [string] $note) {
+    if (-not (Test-Path $key)) { [void] (New-Item -Path $key -Force) }
+    Save-Note $note (Get-ItemProperty $key).$name
+    Set-ItemProperty -Path $key -Name $name -Value $value -Type DWord
+}
+# How a service starts, in the words of sc.exe.
+function Get-Start([string] $service) {
+    $key = Get-ItemProperty "HKLM:\SYSTEM\CurrentControlSet\Services\$service"
+    if ($key.Start -eq 2 -and $key.DelayedAutostart -eq 1) { return 'delayed-auto' }
+    @{ 2 = 'auto'; 3 = 'demand'; 4 = 'disabled' }[[int] $key.Start]
+}
+function Set-User {
+    $computer = [ADSI] "WinNT://$env:COMPUTERNAME"
+    $known = @($computer.Children | Where-Object { $_.SchemaClassName -eq 'User' -and $_.Name -eq $settings.user })
+    $user = if ($known) { $known[0] } else { $computer.Create('User', $settings.user) }
+    $user.SetPassword($settings.password)
+    $user.SetInfo()
+    # The password does not expire.
+    $user.UserFlags.Value = $user.UserFlags.Value -bor 0x10000
+    $user.SetInfo()
+    # By its number, since the group's name depends on the language.
+    $sid = New-Object Security.Principal.SecurityIdentifier 'S-1-5-32-544'
+    $group = $sid.Translate([Security.Principal.NTAccount]).Value.Split('\')[1]
+    try { ([ADSI] "WinNT://$env:COMPUTERNAME/$group,group").Add("WinNT://$env:COMPUTERNAME/$($settings.user),user") }
+    catch { if (-not $known) { throw } }
+}
+function Set-Task {
+    [void] (New-Item -ItemType Directory -Path $place -Force)
+    Copy-Item -LiteralPath $PSCommandPath -Destination "$place\first.ps1" -Force
+    Set-ItemProperty -LiteralPath "$place\first.ps1" -Name IsReadOnly -Value $false
+    $service = New-Object -ComObject Schedule.Service
+    $service.Connect()
+    $task = $service.NewTask(0)
+    $task.Settings.ExecutionTimeLimit = 'PT0S'
+    $task.Settings.DisallowStartIfOnBatteries = $false
+    $task.Settings.StopIfGoingOnBatteries = $false
+    # 8: at every start of the machine.
+    [void] $task.Triggers.Create(8)
+    $action = $task.Actions.Create(0)
+    $action.Path = "$tools\WindowsPowerShell\v1.0\powershell.exe"
+    $action.Arguments = "-NoProfile -NonInteractive -ExecutionPolicy Bypass -File `"$place\first.ps1`" -Stage open"
+    $registered = $service.GetFolder('\').RegisterTaskDefinition('goldsmith-first', $task, 6, 'SYSTEM', $null, 5)
+    # Where no restart lies between specialize and the end of Setup.
+    [void] $registered.Run($null)
+}
+function Invoke-Specialize {
+    Write-Line 'step makes the build user'
+    Set-User
+    # Without it, other administrators than the first have no rights over the network.
+    Set-Noted 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System' LocalAccountTokenFilterPolicy 1 TokenFilter
+    # Sysprep refuses encrypted disks.
+    Set-Noted 'HKLM:\SYSTEM\CurrentControlSet\Control\BitLocker' PreventDeviceEncryption 1 PreventEncryption
+    # A shutdown that hibernates leaves volumes in a state that nobody else can read.
+    & "$tools\powercfg.exe" /hibernate off
+    Set-Task
+    Write-Line 'step the build user is there'
+}
+function Wait-Setup {
+    $key = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State'
+    $clock = [Diagnostics.Stopwatch]::StartNew()
+    $last = ''
+    while ($true) {
+        $state = (Get-ItemProperty $key).ImageState
+        if ($state -eq 'IMAGE_STATE_COMPLETE') { return }
+        if ($state -ne $last) { Write-Line "step waits for Setup ($state)"; $last = $state }
+        if ($clock.Elapsed.TotalHours -gt 3) { throw "Setup did not end within 3 hours; the state of the image is $state" }
+        Start-Sleep -Seconds 2
+    }
+}
+function Set-Certificate {
+    $known = (Get-ItemProperty $noted -ErrorAction SilentlyContinue).Thumbprint
+    if ($known -and (Test-Path "Cert:\LocalMachine\My\$known")) { return Get-Item "Cert:\LocalMachine\My\$known" }
+    $made = New-SelfSignedCertificate -DnsName $env:COMPUTERNAME -CertStoreLocation Cert:\LocalMachine\My
+    Save-Note Thumbprint $made.Thumbprint
+    $made
+}
+function Set-Winrm {
+    Save-Note WinrmStart (Get-Start WinRM)
+    # Delayed: WinRM that starts with the machine was seen to fail.
+    & "$tools\sc.exe" config WinRM start= delayed-auto | Out-Null
+    Start-Service WinRM
+    Save-Note WinrmBasic (Get-Item WSMan:\localhost\Service\Auth\Basic).Value
+    Save-Note WinrmMemory (Get-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB).Value
+    Set-Item WSMan:\localhost\Service\Auth\Basic true -Force
+    # Installers need more than the gigabyte of a remote shell.
+    Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 0 -Force -WarningAction SilentlyContinue
+    $certificate = Set-Certificate
+    $ours = Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' }
+    if ($ours -and (Get-Item "$($ours.PSPath)\CertificateThumbprint").Value -ne $certificate.Thumbprint) {
+        $ours | Remove-Item -Recurse -Force
+        $ours = $null
+    }
+    if (-not $ours) {
+        [void] (New-Item -Path WSMan:\localhost\Listener -Transport HTTPS -Address * -CertificateThumbPrint $certificate.Thumbprint -Force)
+    }
+    $certificate
+}
+# True when SSH lets goldsmith in. Keys of the host are goldsmith's: they must be there before the service starts.
+function Set-Ssh {
+    if (-not (Get-Service sshd -ErrorAction SilentlyContinue)) { return $false }
+    Save-Note SshdStart (Get-Start sshd)
+    $folder = "$env:ProgramData\ssh"
+    Stop-Service sshd -Force -ErrorAction SilentlyContinue
+    [void] (New-Item -ItemType Directory -Path $folder -Force)
+    Remove-Item -Path "$folder\ssh_host_*" -Force -ErrorAction SilentlyContinue
+    $files = @{
+        'ssh_host_ed25519_key' = $settings.host_private_key
+        'ssh_host_ed25519_key.pub' = $settings.host_public_key
+        'administrators_authorized_keys' = $settings.public_key
+    }
+    # Open to SYSTEM and administrators alone, or sshd does not use them.
+    $rules = New-Object Security.AccessControl.FileSecurity
+    $rules.SetSecurityDescriptorSddlForm('O:BAG:SYD:P(A;;FA;;;SY)(A;;FA;;;BA)')
+    foreach ($name in $files.Keys) {
+        [IO.File]::WriteAllText("$folder\$name", $files[$name].Trim().Replace("`r`n", "`n") + "`n")
+        [IO.File]::SetAccessControl("$folder\$name", $rules)
+    }
+    & "$tools\sc.exe" config sshd start= auto | Out-Null
+    Start-Service sshd
+    $true
+}
+function Invoke-Open {
+    Wait-Setup
+    Write-Line 'step sets up WinRM'
+    $certificate = Set-Winrm
+    $door = 'winrm'
+    try { if (Set-Ssh) { $door = 'ssh' } }
+    catch { Write-Line "step SSH cannot be used: $($_.Exception.GetBaseException().Message)" }
+    & "$tools\netsh.exe" advfirewall firewall delete rule name='goldsmith build' | Out-Null
+    & "$tools\netsh.exe" advfirewall firewall add rule name='goldsmith build' dir=in action=allow protocol=TCP localport='22,5986' profile=any | Out-Null
+    if ($LASTEXITCODE -ne 0) { throw "the firewall did not take the build's rule: netsh exited with $LASTEXITCODE" }
+    Write-Line "door $door"
+    $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($certificate.RawData)
+    Write-Line "certificate $([BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant())"
+}
+
+try {
+    $settings = Read-Settings
+    # The machine of an image's user, which must not wait.
+    if (-not $settings) { exit 0 }
+    if ($Stage -eq 'open') { Invoke-Open } else { Invoke-Specialize }
+} catch {
+    $text = "$Stage, line $($_.InvocationInfo.ScriptLineNumber): $($_.Exception.GetBaseException().Message)"
+    Write-Line "failed $($text -replace '\s+', ' ')"
+}
+# Setup gives up on a command that fails; what failed has been told.
+exit 0

@@ -1,0 +1,26 @@
+# goldsmith: job-end
+# Removes a job (see job-start): ends it if it runs, then its task and its folder.
+#
+# Arguments: id.
+# Answers: removed
+param($a, $lines)
+$ErrorActionPreference = 'Stop'
+$folder = "$env:SystemRoot\Temp\goldsmith-$($a.id)"
+try {
+    $service = New-Object -ComObject Schedule.Service
+    $service.Connect()
+    $root = $service.GetFolder('\')
+    $task = $root.GetTask("goldsmith-$($a.id)")
+    $task.Stop(0)
+    $root.DeleteTask("goldsmith-$($a.id)", 0)
+} catch {
+    # It is gone already.
+    $task = $null
+}
+# The file of its output stays open until the last of its processes has ended.
+for ($i = 0; $i -lt 20 -and (Test-Path -LiteralPath $folder); $i++) {
+    if ($i -gt 0) { Start-Sleep -Milliseconds 500 }
+    Remove-Item -LiteralPath $folder -Recurse -Force -ErrorAction SilentlyContinue
+}
+Write-Answer removed
+exit 0
