@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--faults", default=os.environ.get("FAKE_WINRM_FAULTS", "{}"), help="JSON: see faults.py")
     parser.add_argument("--max-envelope", type=int, default=512000, help="bytes")
     parser.add_argument("--max-shells", type=int, default=30)
+    parser.add_argument("--max-timeout", type=float, default=60, help="seconds that an operation waits at most, whatever is asked")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -52,7 +53,7 @@ def address(text):
 
 def main():
     args = arguments()
-    service = Service(interpreter(args.interpreter), args.faults, args.max_envelope, args.max_shells)
+    service = Service(interpreter(args.interpreter), args.faults, args.max_envelope, args.max_shells, args.max_timeout)
     accounts = Accounts(args.user, args.password, args.allow_unencrypted, args.ntlm)
     server = Server(service, accounts)
     remove = []

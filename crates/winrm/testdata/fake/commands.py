@@ -48,6 +48,12 @@ def digest(_rest, stdin, stdout, _stderr):
     stdout.write(f"{length} {hashed.hexdigest()}\r\n".encode())
 
 
+def late(rest, stdin, stdout, stderr):
+    """Reads nothing for so many seconds, then as `digest`."""
+    sleep(rest, stdin, stdout, stderr)
+    return digest(rest, stdin, stdout, stderr)
+
+
 def sleep(rest, stdin, _stdout, _stderr):
     """Until the time is over or the client ends the command."""
     ended = []
@@ -80,5 +86,5 @@ def clixml(_rest, _stdin, stdout, stderr):
 
 COMMANDS = {
     "echo": echo, "exit": exit_with, "both": both, "pieces": pieces, "cat": cat, "digest": digest,
-    "sleep": sleep, "flood": flood, "clixml": clixml,
+    "late": late, "sleep": sleep, "flood": flood, "clixml": clixml,
 }

@@ -1,6 +1,7 @@
 //! Services that misbehave: each case ends, with the right result or the right error.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use winrm::{Error, Input};
 
 use crate::fake::{Fake, Keeper, run, run_with};
@@ -20,6 +21,34 @@ async fn end_of_the_time_limit_is_no_error() {
         rule(json!({ "on": "Receive", "do": "fault", "code": 2_150_858_793_u32, "times": 3 }))
             .await;
     assert_eq!(run(&fake.client(), "both out err").await.all(), (7, "out", "err"));
+}
+
+/// The service waits for a fifth of a second at most, whatever it is asked for.
+async fn impatient() -> Fake {
+    Fake::start("python3", json!({}), &["--https", "127.0.0.1:0", "--max-timeout", "0.2"]).await
+}
+
+#[tokio::test]
+async fn command_that_is_silent_for_longer_than_the_time_limit_goes_on() {
+    assert_eq!(run(&impatient().await.client(), "sleep 1.5").await.code(), 0);
+}
+
+/// The service has taken a piece of input although its time limit has passed, and refuses the next one
+/// until the command reads.
+#[tokio::test]
+async fn input_is_whole_although_the_command_reads_it_late() {
+    let bytes: Vec<u8> = (0_u32..1_500_000).flat_map(u32::to_le_bytes).collect();
+    let expected = format!("{} {}\r\n", bytes.len(), hex::encode(Sha256::digest(&bytes)));
+    let ran = run_with(&impatient().await.client(), "late 1.5", Input::Bytes(&bytes)).await;
+    assert_eq!(ran.out(), expected);
+}
+
+#[tokio::test]
+async fn envelope_somewhat_above_the_largest_is_read() {
+    let fake = rule(json!({ "on": "Receive", "do": "huge", "bytes": 125_000 })).await;
+    let ran = run(&fake.client(), "echo hi").await;
+    assert_eq!(ran.code(), 0);
+    assert_eq!(ran.bytes().0.len(), 125_004);
 }
 
 #[tokio::test]
