@@ -489,7 +489,7 @@ impl Machine for FakeMachine {
             () = cancel.cancelled() => Err(Error::Canceled),
             () = self.life.gone.cancelled() => Err(self.life.error()),
             () = tokio::time::sleep(deadline) => Err(Error::Timeout {
-                what: "the guest's first line on the serial console".to_owned(),
+                what: "the guest's report on its serial port".to_owned(),
                 after: deadline,
                 serial: self.serial_tail(20),
             }),

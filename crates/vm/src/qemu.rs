@@ -184,13 +184,16 @@ impl Machine for QemuMachine {
     ) -> Result<String, Error> {
         let log = self.spec.run_dir.join(SERIAL_LOG);
         let line = async {
-            let mut received = self.watch.console().received();
+            let console = self.watch.console();
+            let mut progress = console.progress();
+            let mut search = serial::Search::new(beginning, console.start());
             loop {
-                received.mark_unchanged();
-                if let Some(rest) = may_wait(|| serial::find(&log, beginning)) {
-                    return rest;
+                let cut = progress.borrow_and_update().cut;
+                let found = may_wait(|| search.advance(&log, cut));
+                if let Some(rest) = found.map_err(Error::at(&log))? {
+                    return Ok(rest);
                 }
-                if received.changed().await.is_err() {
+                if progress.changed().await.is_err() {
                     return std::future::pending().await;
                 }
             }
@@ -198,10 +201,10 @@ impl Machine for QemuMachine {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Canceled),
-            line = line => Ok(line),
+            line = line => line,
             () = self.watch.gone() => Err(self.gone_error()),
             () = tokio::time::sleep(deadline) => {
-                Err(self.timeout("the guest's first line on the serial console", deadline))
+                Err(self.timeout("the guest's report on its serial port", deadline))
             }
         }
     }

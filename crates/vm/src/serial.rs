@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -10,6 +10,10 @@ use std::{
 const WINDOW: u64 = 128 * 1024;
 /// Longer lines are cut, in characters.
 const LINE_LIMIT: usize = 400;
+/// The part of a line that is searched, in bytes.
+const LINE_BYTES: usize = 4 * LINE_LIMIT;
+/// How much of the log is read at once, in bytes.
+const PIECE: usize = 32 * 1024;
 
 /// The last non-empty lines of a console log; empty if the log is missing.
 pub(crate) fn tail(log: &Path, lines: usize) -> Vec<String> {
@@ -36,12 +40,62 @@ fn last_lines(text: &str, lines: usize) -> Vec<String> {
     last
 }
 
-/// The rest of the first complete line of a console log that begins with `beginning`.
-pub(crate) fn find(log: &Path, beginning: &str) -> Option<String> {
-    let text = without_controls(&String::from_utf8_lossy(&std::fs::read(log).ok()?));
-    let (complete, _) = text.rsplit_once('\n')?;
-    let rest = complete.lines().find_map(|line| line.trim().strip_prefix(beginning))?;
-    Some(rest.trim().chars().take(LINE_LIMIT).collect())
+/// Looks for the first complete line of a growing console log that begins with some text.
+#[derive(Debug)]
+pub(crate) struct Search {
+    beginning: String,
+    /// Where the machine's output begins in the log.
+    start: u64,
+    /// Where the search goes on.
+    offset: u64,
+    /// What the log had dropped by then.
+    cut: u64,
+    /// The beginning of the current line.
+    line: Vec<u8>,
+}
+
+impl Search {
+    /// A search from that offset of the log.
+    pub(crate) fn new(beginning: &str, start: u64) -> Self {
+        let beginning = beginning.to_owned();
+        Self { beginning, start, offset: start, cut: 0, line: Vec::new() }
+    }
+
+    /// The rest of the line, once it is in the log. Reads only what is new; all of it after the log has
+    /// dropped its middle. `cut` counts the dropped bytes.
+    pub(crate) fn advance(&mut self, log: &Path, cut: u64) -> io::Result<Option<String>> {
+        if cut != self.cut {
+            (self.cut, self.offset) = (cut, self.start);
+            self.line.clear();
+        }
+        let mut file = File::open(log)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = file.read(&mut piece)?;
+            if length == 0 {
+                return Ok(None);
+            }
+            for (at, byte) in piece[..length].iter().enumerate() {
+                if !matches!(byte, b'\n' | b'\r') {
+                    if self.line.len() < LINE_BYTES {
+                        self.line.push(*byte);
+                    }
+                } else if let Some(rest) = self.end_line() {
+                    self.offset += at as u64 + 1;
+                    return Ok(Some(rest));
+                }
+            }
+            self.offset += length as u64;
+        }
+    }
+
+    fn end_line(&mut self) -> Option<String> {
+        let line = without_controls(&String::from_utf8_lossy(&self.line));
+        self.line.clear();
+        let rest = line.trim().strip_prefix(&self.beginning)?;
+        Some(rest.trim().chars().take(LINE_LIMIT).collect())
+    }
 }
 
 /// Guest output as one line that is safe to display.
@@ -99,5 +153,24 @@ mod tests {
     #[test]
     fn missing_log_has_no_lines() {
         assert!(tail(Path::new("/no/such/log"), 5).is_empty());
+    }
+
+    #[test]
+    fn search_reads_each_byte_once_and_all_again_after_a_cut() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let write = |text: &str| std::fs::write(log.path(), text).unwrap();
+        let before = "goldsmith 7 ready old\n";
+        let mut search = Search::new("goldsmith 7 ready", before.len() as u64);
+        write(&format!("{before}\u{1b}[2Jgoldsmith 8 ready no\r\n  \u{1b}[1mgoldsmith 7 rea"));
+        assert_eq!(search.advance(log.path(), 0).unwrap(), None);
+        let offset = search.offset;
+        write(&format!(
+            "{before}\u{1b}[2Jgoldsmith 8 ready no\r\n  \u{1b}[1mgoldsmith 7 ready ab "
+        ));
+        assert_eq!(search.advance(log.path(), 0).unwrap(), None, "the line is not complete");
+        assert!(search.offset > offset);
+        write(&format!("{before}…\n{}\ngoldsmith 7 ready cd\r\n", "y".repeat(100_000)));
+        assert_eq!(search.advance(log.path(), 9).unwrap(), Some("cd".to_owned()));
+        assert!(search.line.len() <= LINE_BYTES);
     }
 }

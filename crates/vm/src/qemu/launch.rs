@@ -103,7 +103,7 @@ fn spawn(host: &Host, spec: &MachineSpec) -> Result<(Starting, Console, PathBuf)
     }
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = may_wait(|| File::create(&log_path)).map_err(Error::at(&log_path))?;
-    let console = may_wait(|| Console::open(&spec.run_dir)).map_err(Error::at(&spec.run_dir))?;
+    let console = may_wait(|| Console::open(&spec.run_dir, 1)).map_err(Error::at(&spec.run_dir))?;
     let command = Command::new(&host.qemu).args(args::arguments(host, spec)).cwd(&spec.run_dir);
     Ok((Starting(Some(command.start(log)?)), console, log_path))
 }

@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn later_end_does_not_replace_the_first() {
         let dir = tempfile::tempdir().unwrap();
-        let watch = Watch::new(Console::open(dir.path()).unwrap());
+        let watch = Watch::new(Console::open(dir.path(), 1).unwrap());
         watch.end(Ended::GuestShutdown);
         watch.end(Ended::Exited { code: Some(0), output: String::new() });
         assert_eq!(watch.ended(), Some(Ended::GuestShutdown));
