@@ -24,8 +24,9 @@ pub(crate) trait Channel: Send {
     /// be used any more after an error, or when the future is dropped.
     async fn post(&mut self, envelope: Bytes) -> Result<Answer, Error>;
 
-    /// False when the connection has ended.
-    fn is_open(&self) -> bool;
+    /// Waits until the connection takes another request; false when it has ended, and nothing that is
+    /// posted would arrive.
+    async fn is_open(&mut self) -> bool;
 }
 
 /// Makes channels.

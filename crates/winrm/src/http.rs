@@ -48,9 +48,10 @@ impl Connection {
         Ok(Self { sender, driver })
     }
 
-    /// False when the connection has ended.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+    /// Waits until another request can be sent; false when the connection has ended, as after an answer
+    /// that says so.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
     }
 
     /// Sends a request and receives the whole answer.

@@ -86,8 +86,8 @@ impl Channel for BasicChannel {
         Ok(Answer { status: head.status, body })
     }
 
-    fn is_open(&self) -> bool {
-        self.connection.is_open()
+    async fn is_open(&mut self) -> bool {
+        self.connection.is_open().await
     }
 }
 

@@ -32,7 +32,7 @@ impl Link {
     /// Sends a request and reads its answer. Never sends a request twice: after an error, or when the
     /// future is dropped, it is not known what the service did, and the connection is closed.
     pub(crate) async fn ask(&mut self, envelope: Bytes, during: &str) -> Result<Reply, Error> {
-        let mut channel = match self.channel.take().filter(|channel| channel.is_open()) {
+        let mut channel = match self.open().await {
             Some(channel) => channel,
             None => within(during, self.connect.connect()).await?,
         };
@@ -40,6 +40,13 @@ impl Link {
         let reply = Reply::read(&answer)?;
         self.channel = Some(channel);
         Ok(reply)
+    }
+
+    /// The connection of the last request, if it can be used again.
+    async fn open(&mut self) -> Option<Box<dyn Channel>> {
+        let mut channel = self.channel.take()?;
+        let is_open = tokio::time::timeout(ANSWER, channel.is_open()).await;
+        (is_open == Ok(true)).then_some(channel)
     }
 }
 

@@ -53,8 +53,8 @@ impl Channel for RecordedChannel {
         answer
     }
 
-    fn is_open(&self) -> bool {
-        self.channel.is_open()
+    async fn is_open(&mut self) -> bool {
+        self.channel.is_open().await
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             Ok(Answer { status: StatusCode::OK, body: Bytes::from_static(b"fine") })
         }
 
-        fn is_open(&self) -> bool {
+        async fn is_open(&mut self) -> bool {
             true
         }
     }

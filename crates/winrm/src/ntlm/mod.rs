@@ -113,8 +113,8 @@ impl Channel for SealedChannel {
         }
     }
 
-    fn is_open(&self) -> bool {
-        self.connection.is_open()
+    async fn is_open(&mut self) -> bool {
+        self.connection.is_open().await
     }
 }
 

@@ -87,7 +87,7 @@ impl Channel for Replay {
         Ok(pair.answer().unwrap())
     }
 
-    fn is_open(&self) -> bool {
+    async fn is_open(&mut self) -> bool {
         true
     }
 }

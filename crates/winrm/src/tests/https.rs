@@ -17,7 +17,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Client, Endpoint, Error, Fingerprint, Identity, Login, Transport};
+use crate::{
+    Client, Endpoint, Error, Fingerprint, Identity, Login, Transport,
+    https::Https,
+    link::Link,
+    soap::{answer::Reply, request},
+};
 
 const IDENTITY: &str = "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"><s:Body>\
     <i:IdentifyResponse xmlns:i=\"http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd\">\
@@ -170,6 +175,22 @@ async fn other_status_is_an_error_with_its_number() {
     assert!(error.to_string().contains("503 Service Unavailable"), "{error}");
     let error = answered(&http("500 Internal Server Error", "", IDENTITY)).await.unwrap_err();
     assert!(error.to_string().contains("without a fault"), "{error}");
+}
+
+#[tokio::test]
+async fn connection_that_ends_after_each_answer_is_made_again() {
+    let CertifiedKey { cert, signing_key } = certificate();
+    let answer = http("200 OK", "Connection: close\r\n", IDENTITY);
+    let server = serve(cert.der(), &signing_key, &answer).await;
+    let certificate = server.certificate;
+    let endpoint =
+        Endpoint { address: server.address, transport: Transport::Https { certificate } };
+    let login = Login { user: "builder".to_owned(), password: "pw".to_owned() };
+    let mut link = Link::new(Arc::new(Https::new(endpoint, login, certificate)));
+    for _ in 0..10 {
+        let reply = link.ask(request::identify(), "in a test").await.unwrap();
+        assert!(matches!(reply, Reply::Body(_)), "{reply:?}");
+    }
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl Channel for Line {
         }
     }
 
-    fn is_open(&self) -> bool {
+    async fn is_open(&mut self) -> bool {
         self.is_open
     }
 }
