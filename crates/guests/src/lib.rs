@@ -15,4 +15,13 @@ mod system;
 pub mod windows;
 
 pub use output::StepOutput;
-pub use system::{At, Copied, Copying, FirstBoot, Resumed, Synced, System, Traces, Within, system};
+pub use system::{At, Copied, Copying, FirstBoot, Resumed, Synced, System, Traces, Within};
+use vm::OsType;
+
+/// The system of that type.
+pub fn system(os: OsType) -> &'static dyn System {
+    match os {
+        OsType::Linux => &linux::Linux,
+        OsType::Windows => &windows::Windows,
+    }
+}

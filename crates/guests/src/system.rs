@@ -8,7 +8,7 @@ use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 use vm::{Access, Exit, Guest, Machine, OsType, seed::Seed};
 
-use crate::{linux::Linux, output::StepOutput, windows::Windows};
+use crate::output::StepOutput;
 
 /// A running machine and the connection to its guest.
 #[derive(Clone, Copy)]
@@ -168,12 +168,4 @@ pub enum Copied {
 pub struct Traces {
     /// MAC addresses of the build machine's cards.
     pub cards: Vec<String>,
-}
-
-/// The system of that type.
-pub fn system(os: OsType) -> &'static dyn System {
-    match os {
-        OsType::Linux => &Linux,
-        OsType::Windows => &Windows,
-    }
 }

@@ -18,7 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("images", &["api", "vm"]),
     ("regions", &["api", "vm", "images"]),
     ("sources", &["api", "vm", "images"]),
-    ("engine", &["api", "vm", "images", "regions", "sources"]),
+    ("guests", &["api", "vm", "images"]),
+    ("engine", &["api", "vm", "images", "guests", "regions", "sources"]),
+    ("trial", &["api", "vm", "images", "guests", "sources", "engine"]),
     ("service", &["api", "arm", "db", "images", "sources", "engine"]),
     (
         "providers",
@@ -43,14 +45,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "goldsmith",
-        &["api", "arm-template", "db", "vm", "images", "regions", "sources", "engine", "server"],
+        &[
+            "api",
+            "arm-template",
+            "db",
+            "vm",
+            "images",
+            "guests",
+            "regions",
+            "sources",
+            "engine",
+            "trial",
+            "server",
+        ],
     ),
     ("e2e", &["api", "vm"]),
     ("xtask", &["arm-template"]),
 ];
 
 /// Further dependencies of tests: the scripted machine.
-const IN_TESTS: &[(&str, &str)] = &[("runs", "vm"), ("server", "vm")];
+const IN_TESTS: &[(&str, &str)] =
+    &[("runs", "vm"), ("runs", "guests"), ("server", "vm"), ("server", "guests")];
 
 /// Dependencies that only some crates may have.
 const OWNERS: &[(&str, &[&str])] = &[
@@ -62,7 +77,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("quick-xml", &["winrm"]),
     ("tokio-rustls", &["winrm"]),
     ("object_store", &["regions"]),
-    ("flate2", &["sources"]),
+    ("flate2", &["sources", "trial"]),
     ("zstd", &["regions"]),
     ("reqwest", &["regions", "sources", "goldsmith", "e2e"]),
     ("axum", &["server"]),
@@ -71,6 +86,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ring", &["service", "server"]),
     ("sqlx", &["db"]),
     ("syn", &["xtask"]),
+    ("tree-sitter", &["xtask"]),
     (
         "tokio",
         &[
@@ -79,9 +95,11 @@ const OWNERS: &[(&str, &[&str])] = &[
             "db",
             "arm",
             "images",
+            "guests",
             "regions",
             "sources",
             "engine",
+            "trial",
             "service",
             "providers",
             "deployments",

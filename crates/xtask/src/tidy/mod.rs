@@ -9,6 +9,7 @@ mod lints;
 mod named_tests;
 mod orphans;
 mod paths;
+mod powershell;
 mod sinks;
 mod sizes;
 
@@ -31,6 +32,7 @@ const RULES: &[Rule] = &[
     links::documents,
     links::examples,
     named_tests::check,
+    powershell::check,
     lints::check,
     conformance::check,
 ];

@@ -6,6 +6,7 @@
 param($a, $lines)
 $ErrorActionPreference = 'Stop'
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
-Set-Date -Date $epoch.AddSeconds([double] $a.now).ToLocalTime() | Out-Null
+$now = $epoch.AddSeconds([double] $a.now).ToLocalTime()
+Set-Date -Date $now | Out-Null
 Write-Answer clock
 exit 0

@@ -8,7 +8,7 @@ try {
     Update-HostStorageCache
     $partition = Get-Partition -DriveLetter $env:SystemDrive.Substring(0, 1)
     $most = (Get-PartitionSupportedSize -DiskNumber $partition.DiskNumber -PartitionNumber $partition.PartitionNumber).SizeMax
-    if ($most - $partition.Size -lt 16MB) { Write-Text kept 'there is no free space behind it'; exit 0 }
+    if (($most - $partition.Size) -lt 16777216) { Write-Text kept 'there is no free space behind it'; exit 0 }
     Resize-Partition -DiskNumber $partition.DiskNumber -PartitionNumber $partition.PartitionNumber -Size $most
     Write-Answer extended
 } catch {

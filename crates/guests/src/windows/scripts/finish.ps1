@@ -42,7 +42,7 @@ Invoke-Part {
     Remove-Item -Path "$env:ProgramData\ssh\ssh_host_*", "$env:ProgramData\ssh\administrators_authorized_keys" -Force -ErrorAction SilentlyContinue
 }
 Invoke-Part { Remove-Item -Path "Cert:\LocalMachine\My\$($before.Thumbprint)" -DeleteKey -Force -ErrorAction Stop }
-Invoke-Part { & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name='goldsmith build' | Out-Null }
+Invoke-Part { & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null }
 Restore-Value $policy LocalAccountTokenFilterPolicy $before.TokenFilter
 Restore-Value $bitlocker PreventDeviceEncryption $before.PreventEncryption
 Invoke-Part {
@@ -73,8 +73,8 @@ if (Test-Path $noted) { $left += "registry key $noted" }
 if ($before.Thumbprint -and (Test-Path "Cert:\LocalMachine\My\$($before.Thumbprint)")) { $left += "certificate $($before.Thumbprint)" }
 if (@($computer.Children | Where-Object { $_.SchemaClassName -eq 'User' -and $_.Name -eq $a.user })) { $left += "user $($a.user)" }
 if (Test-Path "$env:SystemDrive\Users\$($a.user)") { $left += "folder $env:SystemDrive\Users\$($a.user)" }
-& "$env:SystemRoot\System32\netsh.exe" advfirewall firewall show rule name='goldsmith build' | Out-Null
-if ($LASTEXITCODE -eq 0) { $left += 'firewall rule goldsmith build' }
+& "$env:SystemRoot\System32\netsh.exe" advfirewall firewall show rule name=goldsmith-build | Out-Null
+if ($LASTEXITCODE -eq 0) { $left += 'firewall rule goldsmith-build' }
 
 $text = if ($left) { "leftover $($left -join '; ')" } else { 'generalized' }
 foreach ($name in 'COM2', 'COM1') {

@@ -172,8 +172,9 @@ function Invoke-Open {
     $door = 'winrm'
     try { if (Set-Ssh) { $door = 'ssh' } }
     catch { Write-Line "step SSH cannot be used: $($_.Exception.GetBaseException().Message)" }
-    & "$tools\netsh.exe" advfirewall firewall delete rule name='goldsmith build' | Out-Null
-    & "$tools\netsh.exe" advfirewall firewall add rule name='goldsmith build' dir=in action=allow protocol=TCP localport='22,5986' profile=any | Out-Null
+    & "$tools\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null
+    $rule = 'name=goldsmith-build', 'dir=in', 'action=allow', 'protocol=TCP', 'localport=22,5986', 'profile=any'
+    & "$tools\netsh.exe" advfirewall firewall add rule $rule | Out-Null
     if ($LASTEXITCODE -ne 0) { throw "the firewall did not take the build's rule: netsh exited with $LASTEXITCODE" }
     Write-Line "door $door"
     $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($certificate.RawData)

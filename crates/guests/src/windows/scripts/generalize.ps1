@@ -69,7 +69,7 @@ try {
         Start-Sleep -Seconds 1
     }
 } catch {
-    Write-Failed $_.Exception.GetBaseException().Message
+    Write-Failed ($_.Exception.GetBaseException().Message)
 }
 [Console]::Out.WriteLine("$($a.mark) sealed")
 exit 0

@@ -14,7 +14,7 @@ if ([IO.Directory]::Exists($path)) { Write-Answer folder; exit 0 }
 try {
     $file = [IO.File]::Open($path, [IO.FileMode]::Create, [IO.FileAccess]::Write, [IO.FileShare]::None)
 } catch {
-    Write-Failed $_.Exception.GetBaseException().Message
+    Write-Failed ($_.Exception.GetBaseException().Message)
 }
 $whole = $false
 try {
@@ -41,7 +41,7 @@ try {
     $hex = [BitConverter]::ToString($hash.ComputeHash($file)).Replace('-', '').ToLowerInvariant()
     $file.Dispose()
 } catch {
-    Write-Failed $_.Exception.GetBaseException().Message
+    Write-Failed ($_.Exception.GetBaseException().Message)
 }
 Write-Answer "sha256 $hex"
 exit 0
