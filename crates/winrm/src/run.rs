@@ -1,6 +1,6 @@
 //! The conversation about one command: a shell, the command in it, input and output, and the end of both.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -93,7 +93,9 @@ async fn create(connect: Arc<dyn Connect>, letterhead: Letterhead) -> Result<(Li
         let shell = answer::shell(&made)?;
         Ok((link, Open { connect, letterhead, shell, command: None, ended: false }))
     });
-    making.await.unwrap_or_else(|error| Err(Error::Protocol(format!("it has no end: {error}"))))
+    making.await.unwrap_or_else(|error| {
+        Err(Error::Io { what: "make a shell".to_owned(), source: io::Error::other(error) })
+    })
 }
 
 /// Hands over the output until the command ends. Nothing is asked while `output` works.

@@ -68,7 +68,8 @@ impl Decoder {
         self.held.extend_from_slice(bytes);
         let held = std::mem::take(&mut self.held);
         let mut rest = held.as_slice();
-        while let Some(taken) = self.step(rest).filter(|_| !rest.is_empty()) {
+        while !rest.is_empty() {
+            let Some(taken) = self.step(rest) else { break };
             rest = &rest[taken..];
         }
         self.held.extend_from_slice(rest);
@@ -92,7 +93,7 @@ impl Decoder {
         out
     }
 
-    /// Deals with the beginning of `held`; returns how much of it is done, or nothing when more must
+    /// Deals with the beginning of `held`, which is not empty; returns how much of it is done, or nothing when more must
     /// arrive first.
     fn step(&mut self, held: &[u8]) -> Option<usize> {
         let out = &mut self.out;
