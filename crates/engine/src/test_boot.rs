@@ -110,6 +110,7 @@ async fn boot(
         data,
         access: None,
         seed: None,
+        cds: Vec::new(),
         forwards: test_boot.publish.clone(),
         bridge: None,
         resume_from: None,

@@ -227,6 +227,7 @@ pub fn machine_error(error: vm::Error) -> Error {
         vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
             (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
         }
+        vm::Error::HostLacks { remedy, .. } => (ErrorCode::HostNotReady, Vec::new(), Some(*remedy)),
         vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
         vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))

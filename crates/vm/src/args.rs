@@ -1,8 +1,8 @@
 //! Translates a machine's description into QEMU's arguments, without I/O.
 //!
 //! A change here changes the hardware that a saved RAM expects, so that nodes of an earlier
-//! goldsmith cannot be resumed. Raise [`LAYOUT`](crate::spec::LAYOUT) with it, unless it concerns
-//! only the host.
+//! goldsmith cannot be resumed. Raise [`Layout::version`] with it, unless it concerns only the host.
+//! What the guests' systems have in common is here, the rest in [`linux`] and [`windows`].
 //!
 //! # KVM
 //!
@@ -15,12 +15,9 @@
 //! - RAM is anonymous memory, for which QEMU requests huge pages from the kernel. A memfd or
 //!   hugetlbfs would need an administrator, and write-protecting shared memory a newer kernel.
 //!   `prealloc` would touch all of it before the guest boots, and a build never uses most of it.
-//! - Each virtio disk has a queue per vCPU. Network queues would need multi-queue taps; the user
-//!   network has only one.
-//! - HPET and SMM: present. Under emulation, Linux reads its clock from the HPET. Firmware without
-//!   Secure Boot does not use SMM.
-//! - `cpu-pm` would let an idle guest occupy a processor of the host. `driftfix` is for guests that
-//!   count the ticks of the RTC, which Linux does not.
+//! - Network cards have one queue: more would need multi-queue taps, and the user network has only one.
+//! - SMM: present, if KVM has it. Firmware without Secure Boot does not use it.
+//! - `cpu-pm` would let an idle guest occupy a processor of the host.
 
 use std::{
     io,
@@ -29,7 +26,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Accel, Bridge, Firmware, Host, MachineSpec, credentials};
+use crate::{Accel, Access, Bridge, Firmware, Host, MachineSpec, OsType, credentials};
+
+mod firmware;
+mod linux;
+mod windows;
+
+pub(crate) use firmware::TPM_SOCKET;
 
 /// The QMP socket in the run folder. The folder is QEMU's working directory, because a socket's
 /// path is limited to 107 bytes.
@@ -90,9 +93,52 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
     drive
 }
 
+/// The hardware for one system.
+pub(crate) trait Layout: Sync {
+    /// Distinguishes it in the identity of a saved RAM.
+    fn version(&self) -> &'static str;
+
+    /// Options of `-machine`. Merging equal pages of guests would split huge pages, and let one guest
+    /// find out what is in the memory of another one.
+    fn machine(&self) -> &'static str;
+
+    /// What it adds to the CPU model, with a comma before.
+    fn cpu_features(&self, accel: &Accel) -> &'static str;
+
+    /// The value of `-rtc`.
+    fn clock(&self) -> &'static str;
+
+    /// The driver of network cards.
+    fn card(&self) -> &'static str;
+
+    /// Whether its guests know systemd's credentials.
+    fn knows_credentials(&self) -> bool;
+
+    /// The OS disk, the seed, CDs and data disks.
+    fn drives(&self, args: &mut Args, spec: &MachineSpec);
+
+    /// Further devices.
+    fn others(&self, args: &mut Args);
+
+    /// One or two.
+    fn serial_ports(&self) -> usize;
+
+    /// How many CDs it has room for, beside the seed.
+    fn most_cds(&self) -> usize;
+}
+
+/// The hardware for that system.
+pub(crate) fn layout(os: OsType) -> &'static dyn Layout {
+    match os {
+        OsType::Linux => &linux::Linux,
+        OsType::Windows => &windows::Windows,
+    }
+}
+
 /// The arguments for one machine, without the program's name. Paths in the description must be
 /// absolute.
 pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
+    let layout = layout(spec.os);
     let mut args = Args::default();
     args.flag("-nodefaults").flag("-no-user-config");
     if spec.migratable {
@@ -102,20 +148,24 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     args.put("-name", format!("goldsmith-{},debug-threads=on", safe_name(&spec.name)));
     args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
     args.put("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-    processor(&mut args, host, spec);
-    if spec.access.is_some() {
+    processor(&mut args, host, spec, layout);
+    if offered(spec).is_some() {
         for file in credentials::FILES {
             args.put("-smbios", format!("type=11,path={file}"));
         }
     }
-    drives(&mut args, host, spec);
-    network(&mut args, spec);
-    args.device("virtio-rng-pci", "rng0,bus=pcie.0,addr=0x5");
+    firmware::drives(&mut args, host, spec);
+    layout.drives(&mut args, spec);
+    network(&mut args, spec, layout.card());
+    layout.others(&mut args);
     args.put("-device", "vmgenid,guid=auto");
     args.device("VGA", "vga0,bus=pcie.0,addr=0x6");
+    firmware::tpm(&mut args, spec);
     args.put("-display", "none");
-    args.put("-chardev", format!("socket,id=serial0,path={SERIAL_SOCKET}"));
-    args.put("-serial", "chardev:serial0");
+    for port in 0..layout.serial_ports() {
+        args.put("-chardev", format!("socket,id=serial{port},path={SERIAL_SOCKET}"));
+        args.put("-serial", format!("chardev:serial{port}"));
+    }
     args.put("-chardev", format!("socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"));
     args.put("-mon", "chardev=qmp0,mode=control");
     if spec.resume_from.is_some() {
@@ -124,16 +174,15 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     args.0
 }
 
-fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
+/// The keys that the guest is offered as systemd's credentials.
+pub(crate) fn offered(spec: &MachineSpec) -> Option<&Access> {
+    spec.access.as_ref().filter(|_| layout(spec.os).knows_credentials())
+}
+
+fn processor(args: &mut Args, host: &Host, spec: &MachineSpec, layout: &dyn Layout) {
     let machine = spec.machine_type.as_deref().unwrap_or(&host.machine_type);
-    let flash = match spec.firmware {
-        Firmware::Uefi { .. } => format!(",pflash0=code,pflash1={}", node("vars", 0)),
-        Firmware::Bios => String::new(),
-    };
-    // Merging equal pages of guests would split huge pages, and let one guest find out what is in
-    // the memory of another one.
-    let options = "vmport=off,sata=off,dump-guest-core=off,mem-merge=off";
-    args.put("-machine", format!("{machine},{options}{flash}"));
+    let (options, firmware) = (layout.machine(), firmware::machine(spec));
+    args.put("-machine", format!("{machine},{options}{firmware}"));
     args.put(
         "-accel",
         match host.accel {
@@ -141,41 +190,11 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
             Accel::Tcg { .. } => "tcg,thread=multi,tb-size=512",
         },
     );
-    args.put("-cpu", spec.cpu_model.as_deref().unwrap_or(&host.cpu_model));
+    let cpu = spec.cpu_model.as_deref().unwrap_or(&host.cpu_model);
+    args.put("-cpu", format!("{cpu}{}", layout.cpu_features(&host.accel)));
     args.put("-smp", spec.vcpus.to_string());
     args.put("-m", format!("{}M", spec.memory_mib));
-    args.put("-rtc", "base=utc");
-}
-
-fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
-    if let Firmware::Uefi { vars, .. } = &spec.firmware {
-        let code = host.uefi.as_ref().map_or(Path::new(""), |uefi| &uefi.code);
-        args.blockdev(&read_only("code", code));
-        args.blockdev(&drive(&node("vars", 0), vars, false));
-    }
-    args.blockdev(&drive(&node("disk", 0), &spec.disk, false));
-    let disk = node("disk", 0);
-    args.device("virtio-blk-pci", &format!("disk,bus=pcie.0,addr=0x2,drive={disk},bootindex=0"));
-    if let Some(seed) = &spec.seed {
-        args.blockdev(&read_only("seed", seed));
-        args.device("virtio-blk-pci", "seed,bus=pcie.0,addr=0x3,drive=seed");
-    }
-    data_disks(args, spec);
-}
-
-/// SCSI disks behind one controller, so that each has the LUN it has in Azure. A machine without
-/// data disks has no controller.
-fn data_disks(args: &mut Args, spec: &MachineSpec) {
-    if spec.data.is_empty() {
-        return;
-    }
-    args.device("virtio-scsi-pci", "scsi0,bus=pcie.0,addr=0x7");
-    for (lun, path) in spec.data.iter().enumerate() {
-        let (name, drive_node) = (data_drive(lun), node(&data_drive(lun), 0));
-        args.blockdev(&drive(&drive_node, path, false));
-        let address = format!("bus=scsi0.0,channel=0,scsi-id=0,lun={lun}");
-        args.device("scsi-hd", &format!("{name},{address},drive={drive_node},serial={name}"));
-    }
+    args.put("-rtc", layout.clock());
 }
 
 fn read_only(node_name: &str, path: &Path) -> Value {
@@ -190,18 +209,18 @@ pub(crate) fn contact_card(spec: &MachineSpec) -> &'static str {
 
 /// The guest can connect out; inbound connections come only from this host's loopback. IPv6 is
 /// off: guests would try it first, and most hosts do not route it.
-fn network(args: &mut Args, spec: &MachineSpec) {
+fn network(args: &mut Args, spec: &MachineSpec, driver: &str) {
     let forwards: String = spec
         .forwards
         .iter()
         .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"))
         .collect();
     if let Some(bridge) = &spec.bridge {
-        return on_bridge(args, bridge, &forwards);
+        return on_bridge(args, bridge, &forwards, driver);
     }
     args.put("-netdev", format!("user,id=net0,ipv6=off{forwards}"));
     // Without the card's ROM, which would only try to boot from the network.
-    args.device("virtio-net-pci", &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="));
+    args.device(driver, &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="));
 }
 
 /// The bridge replaces the first card, so that the guest gives it the same name. The second card is
@@ -209,19 +228,20 @@ fn network(args: &mut Args, spec: &MachineSpec) {
 ///
 /// Without `vhost`, whose device only administrators may open on many hosts. Its kernel thread also
 /// writes to the guest's RAM on its own, which has not been tried while RAM is saved.
-fn on_bridge(args: &mut Args, bridge: &Bridge, forwards: &str) {
+fn on_bridge(args: &mut Args, bridge: &Bridge, forwards: &str, driver: &str) {
     let (tap, mac) = (&bridge.tap, &bridge.mac);
     args.put("-netdev", format!("tap,id=net0,ifname={tap},script=no,downscript=no"));
     let card = format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,mac={mac},romfile=");
-    args.device("virtio-net-pci", &card);
+    args.device(driver, &card);
     let channel = format!("user,id=net1,ipv6=off,restrict=on,net={CHANNEL_NET}{forwards}");
     args.put("-netdev", channel);
     let card = format!("{CHANNEL},bus=pcie.0,addr=0x8,netdev=net1,mac={CHANNEL_MAC},romfile=");
-    args.device("virtio-net-pci", &card);
+    args.device(driver, &card);
 }
 
+/// The arguments so far.
 #[derive(Default)]
-struct Args(Vec<String>);
+pub(crate) struct Args(Vec<String>);
 
 impl Args {
     fn flag(&mut self, flag: &str) -> &mut Self {
@@ -260,7 +280,7 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
         fix(vars)?;
     }
     let ram = spec.resume_from.as_mut().map(|ram| &mut ram.path);
-    let others = spec.seed.iter_mut().chain(ram);
+    let others = spec.seed.iter_mut().chain(ram).chain(&mut spec.tpm).chain(&mut spec.cds);
     for path in others.chain(&mut spec.data) {
         fix(path)?;
     }

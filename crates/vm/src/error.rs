@@ -31,6 +31,14 @@ pub enum Error {
         /// The end of its output.
         output: String,
     },
+    /// This host lacks something that the machine needs.
+    #[error("{what}")]
+    HostLacks {
+        /// What it needs, and that it is missing.
+        what: &'static str,
+        /// The command or the advice that fixes it.
+        remedy: &'static str,
+    },
     /// Another server answered instead of the guest, or the guest does not use its generated key.
     #[error("the guest shows SSH host key {actual}, but it was given {expected}")]
     HostKey {

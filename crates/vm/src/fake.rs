@@ -54,6 +54,8 @@ pub enum Call {
     },
     /// The machine of a run folder was ended.
     End(PathBuf),
+    /// A key was pressed.
+    Press(String),
     /// The network link of a machine was connected.
     PlugIn,
 }
@@ -431,6 +433,13 @@ impl Machine for FakeMachine {
             let desc = "next_vars must be set if and only if the machine has UEFI variables";
             return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
         }
+        if self.spec.tpm.is_some() != request.tpm.is_some() {
+            let desc = "tpm must be set if and only if the machine has a TPM";
+            return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
+        }
+        if let Some(tpm) = &request.tpm {
+            fs::create_dir(tpm).map_err(Error::at(tpm))?;
+        }
         if self.spec.data.len() != request.next_data.len() {
             let desc = "next_data must have one entry for each data disk";
             return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
@@ -494,6 +503,11 @@ impl Machine for FakeMachine {
                 serial: self.serial_tail(20),
             }),
         }
+    }
+
+    async fn press(&self, key: &str) -> Result<(), Error> {
+        self.fake.record(Call::Press(key.to_owned()));
+        Ok(())
     }
 
     fn resets(&self) -> watch::Receiver<u64> {

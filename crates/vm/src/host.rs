@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    RamFormat, may_wait,
+    OsType, RamFormat, args, may_wait,
     proc::{self, Command, find_program},
 };
 
@@ -165,6 +165,8 @@ pub struct Host {
     pub cpu_model: String,
     /// UEFI firmware without Secure Boot, if installed.
     pub uefi: Option<UefiFirmware>,
+    /// UEFI firmware with Secure Boot and Microsoft's keys, if installed.
+    pub secure_uefi: Option<UefiFirmware>,
     /// Whether generation 1 machines can start.
     pub bios: bool,
     /// Processors available to this process.
@@ -218,6 +220,7 @@ impl Host {
             machine_type,
             cpu_model,
             uefi: may_wait(|| firmware::find(Path::new("/"))),
+            secure_uefi: may_wait(|| firmware::find_secure(Path::new("/"))),
             bios: may_wait(|| firmware::has_bios(Path::new("/"))),
             cpus: cpus(),
             memory_mib: may_wait(usable_memory_mib).0,
@@ -233,12 +236,15 @@ impl Host {
         Self { cpu_model: cpu::model(&self.accel, choice, &cpu_info), ..self }
     }
 
-    /// The processor that guests see and that builds depend on: a model's name, or the full identity of
-    /// the host's processor.
-    pub fn guest_cpu(&self) -> String {
+    /// The processor that guests with this system see and that builds depend on: a model's name, or the
+    /// full identity of the host's processor, and what the system's hardware adds to it.
+    pub fn guest_cpu(&self, os: OsType) -> String {
+        let features = args::layout(os).cpu_features(&self.accel);
         match self.cpu_model.as_str() {
-            cpu::HOST => format!("{} {}", self.cpu_model, self.cpu_identity).trim_end().to_owned(),
-            named => named.to_owned(),
+            cpu::HOST => {
+                format!("{}{features} {}", self.cpu_model, self.cpu_identity).trim_end().into()
+            }
+            named => format!("{named}{features}"),
         }
     }
 
@@ -250,10 +256,10 @@ impl Host {
 
     /// The properties of the host that a saved RAM depends on, beside the machine's description.
     /// RAM may only be resumed where this text is equal.
-    pub fn ram_identity(&self) -> String {
+    pub fn ram_identity(&self, os: OsType) -> String {
         let accel = self.accel.name();
         let Self { version, cpu_identity, .. } = self;
-        let layout = crate::spec::LAYOUT;
+        let layout = args::layout(os).version();
         format!("qemu-{version} {accel} layout-{layout} {cpu_identity}").trim_end().to_owned()
     }
 }

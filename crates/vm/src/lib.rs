@@ -29,6 +29,7 @@ pub mod seed;
 mod serial;
 mod spec;
 pub mod tap;
+mod tpm;
 mod wait;
 mod watched;
 

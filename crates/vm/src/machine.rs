@@ -74,6 +74,10 @@ pub trait Machine: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<String, Error>;
 
+    /// Presses a key of the machine's keyboard, by QEMU's name (`ret`, `spc`, `a`). A CD may ask for one
+    /// before it boots, and says so for seconds only.
+    async fn press(&self, key: &str) -> Result<(), Error>;
+
     /// How often the guest has reset its machine since the start.
     fn resets(&self) -> watch::Receiver<u64>;
 
@@ -109,6 +113,9 @@ pub struct Seal {
     pub next_vars: Option<PathBuf>,
     /// The same for the data disks: one overlay for each.
     pub next_data: Vec<PathBuf>,
+    /// A folder that does not exist yet, for the state of the TPM: copied while the guest is paused, so
+    /// that it fits the disk. Required if and only if the machine has a TPM.
+    pub tpm: Option<PathBuf>,
     /// Whether and how to save the RAM.
     pub ram: Option<SaveRam>,
 }

@@ -22,10 +22,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
-    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET},
+    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, TPM_SOCKET},
     may_wait,
     proc::Daemon,
     qmp, serial, tap,
+    tpm::Tpm,
 };
 
 mod contact;
@@ -107,6 +108,7 @@ struct QemuMachine {
     host: Host,
     qmp: Arc<qmp::Client>,
     daemon: Daemon,
+    tpm: Option<Tpm>,
     watch: Arc<Watch>,
     /// Host port and guest port.
     forwards: Vec<(u16, u16)>,
@@ -156,6 +158,10 @@ impl Machine for QemuMachine {
             self.watch.gone().await;
             if !matches!(self.ended(), Some(Ended::DiskFull | Ended::DiskError)) {
                 self.daemon.ended().await;
+                // Then its state is complete.
+                if let Some(tpm) = &self.tpm {
+                    tpm.end().await;
+                }
             }
         };
         if tokio::time::timeout(deadline, off).await.is_err() {
@@ -209,6 +215,11 @@ impl Machine for QemuMachine {
         }
     }
 
+    async fn press(&self, key: &str) -> Result<(), Error> {
+        let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
+        self.command("send-key", keys).await.map(drop)
+    }
+
     fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
         self.watch.resets()
     }
@@ -234,6 +245,9 @@ impl Machine for QemuMachine {
             let _ = tokio::time::timeout(grace, ask).await;
         }
         end_process(&self.qmp, &self.daemon).await;
+        if let Some(tpm) = &self.tpm {
+            tpm.end().await;
+        }
         remove_leftovers(&self.spec.run_dir);
         Ok(())
     }
@@ -314,7 +328,7 @@ async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
 
 fn remove_leftovers(run_dir: &Path) {
     may_wait(|| {
-        for name in [QMP_SOCKET, SERIAL_SOCKET, PID_FILE] {
+        for name in [QMP_SOCKET, SERIAL_SOCKET, TPM_SOCKET, PID_FILE] {
             let _ = fs::remove_file(run_dir.join(name));
         }
     })

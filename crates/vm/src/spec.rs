@@ -4,10 +4,6 @@ use std::path::PathBuf;
 
 use crate::{Access, Bridge, OsType, RamFile};
 
-/// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
-/// under another version cannot be resumed.
-pub(crate) const LAYOUT: u32 = 1;
-
 /// A machine to start. All paths are made absolute before QEMU sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineSpec {
@@ -33,6 +29,8 @@ pub struct MachineSpec {
     /// The medium that tells the guest what a machine is for: on Linux the NoCloud seed (see
     /// [`crate::seed`]), on Windows a CD. A resumed machine needs the same one.
     pub seed: Option<PathBuf>,
+    /// Further CDs, from which an empty machine boots. Only the hardware for Windows has room for some.
+    pub cds: Vec<PathBuf>,
     /// Forwarded ports: a loopback port of the host (0: any free port) and the guest's TCP port.
     pub forwards: Vec<(u16, u16)>,
     /// Attaches the machine to a bridge. The user-mode network then carries only the forwarded
@@ -45,7 +43,8 @@ pub struct MachineSpec {
     pub migratable: bool,
     /// Overrides the host's newest machine type. A resumed machine needs the original type.
     pub machine_type: Option<String>,
-    /// The state folder of a virtual TPM, if the machine has one.
+    /// The state folder of a virtual TPM, if the machine has one. An empty folder is a new TPM. Of no
+    /// meaning when RAM is resumed, which holds the state; the folder must exist all the same.
     pub tpm: Option<PathBuf>,
     /// Overrides the host's CPU model.
     pub cpu_model: Option<String>,

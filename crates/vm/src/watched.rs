@@ -188,6 +188,10 @@ impl Machine for WatchedMachine {
         self.inner.console_line(beginning, deadline, cancel).await
     }
 
+    async fn press(&self, key: &str) -> Result<(), Error> {
+        self.inner.press(key).await
+    }
+
     fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
         self.inner.resets()
     }
@@ -247,6 +251,7 @@ mod tests {
             data: Vec::new(),
             access: None,
             seed: None,
+            cds: Vec::new(),
             forwards: Vec::new(),
             bridge: None,
             resume_from: None,

@@ -19,6 +19,7 @@ pub(crate) fn spec(dir: &Path, memory_mib: u64) -> MachineSpec {
         disk: dir.join("disk.qcow2"),
         data: Vec::new(),
         seed: None,
+        cds: Vec::new(),
         forwards: vec![(0, 22)],
         bridge: None,
         access: None,

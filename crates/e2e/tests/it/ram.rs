@@ -206,6 +206,7 @@ impl Rig {
             next_disk: next.join("disk.qcow2"),
             next_vars: Some(next.join("vars.qcow2")),
             next_data: Vec::new(),
+            tpm: None,
             ram: Some(ram),
         };
         let sealed = machine.seal(&request).await.unwrap();

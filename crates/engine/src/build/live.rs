@@ -176,6 +176,7 @@ impl Live {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
             next_data: data_disks::files(&chain.shape, &next),
+            tpm: None,
             ram: ram.transpose().code(ErrorCode::InternalError, || at(&run.run_dir))?,
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;

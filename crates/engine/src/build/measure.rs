@@ -120,7 +120,7 @@ fn broken(error: Error) -> Error {
 fn file(run: &Run<'_>, node: &Node) -> PathBuf {
     let key = KeyBuilder::new(node.meta.key.as_str(), "measured")
         .field("created", &node.meta.created.to_string())
-        .field("host", &run.host.ram_identity())
+        .field("host", &run.host.ram_identity(node.meta.shape.os))
         .finish();
     run.cx.layout.measured().join(format!("{key}.json"))
 }

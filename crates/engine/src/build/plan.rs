@@ -59,7 +59,7 @@ impl Plan {
             secure_boot: self.tags.secure_boot,
             tpm: self.tags.tpm,
             data: data_disks::shape(&self.template, source),
-            cpu: host.guest_cpu(),
+            cpu: host.guest_cpu(source.os()),
         }
     }
 

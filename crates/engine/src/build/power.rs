@@ -59,6 +59,7 @@ impl Run<'_> {
             data: data_disks::files(shape, work),
             access: None,
             seed: None,
+            cds: Vec::new(),
             forwards: vm::guest::forwards(shape.os),
             bridge: self.bridge(),
             resume_from,

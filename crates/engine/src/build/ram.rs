@@ -17,7 +17,7 @@ use images::{
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use vm::{Host, RamLost, RamSave, SaveRam, SavedRam, may_wait};
+use vm::{Host, OsType, RamLost, RamSave, SaveRam, SavedRam, may_wait};
 
 use super::Run;
 use crate::node::{NodeMeta, RamMeta, Shape};
@@ -147,7 +147,7 @@ async fn outcome(save: RamSave, meta: &NodeMeta, cx: &RunContext, host: &Host) -
     match patiently(save, cx).await {
         Ok(saved) => {
             if saved.is_tested {
-                remember(&cx.layout, host, None);
+                remember(&cx.layout, host, meta.shape.os, None);
             }
             cx.events.send(Event::RamSaved {
                 title: title.clone(),
@@ -155,14 +155,14 @@ async fn outcome(save: RamSave, meta: &NodeMeta, cx: &RunContext, host: &Host) -
                 ram_bytes: saved.bytes,
                 seconds: saved.seconds,
             });
-            Some(described(host, &saved))
+            Some(described(host, meta.shape.os, &saved))
         }
         Err(lost @ RamLost::NotSaved(_)) => {
             tracing::warn!(error = %lost, node = title, "the node has no RAM; its disks are sealed");
             None
         }
         Err(lost @ RamLost::DoesNotLoad(_)) => {
-            let file = remember(&cx.layout, host, Some(&lost));
+            let file = remember(&cx.layout, host, meta.shape.os, Some(&lost));
             cx.events.warn(format!(
                 "QEMU {} cannot load RAM that was saved in the background ({lost}). {title:?} has no RAM, \
                  and from now on the next step waits until the RAM is saved. Remove {} to test it again",
@@ -190,9 +190,9 @@ async fn patiently(save: RamSave, cx: &RunContext) -> Result<SavedRam, RamLost> 
     }
 }
 
-fn described(host: &Host, saved: &SavedRam) -> RamMeta {
+fn described(host: &Host, os: OsType, saved: &SavedRam) -> RamMeta {
     RamMeta {
-        identity: host.ram_identity(),
+        identity: host.ram_identity(os),
         machine_type: host.machine_type.clone(),
         cpu_model: host.cpu_model.clone(),
         format: Some(saved.format),
@@ -214,7 +214,7 @@ impl Run<'_> {
         if self.host.cpus <= shape.vcpus {
             return Ok(SaveRam { path, background: false, load_test: None });
         }
-        let tested = recall(&self.cx.layout, self.host);
+        let tested = recall(&self.cx.layout, self.host, shape.os);
         let needs_test = tested.is_none() && self.bridge().is_none();
         let load_test = needs_test.then(|| self.load_test_folder()).transpose()?;
         let background = tested == Some(true) || needs_test;
@@ -241,25 +241,25 @@ struct LoadTest {
 }
 
 /// QEMU's version, acceleration, processor, and its machine.
-fn kind(host: &Host) -> String {
-    format!("{} {} {}", host.ram_identity(), host.machine_type, host.cpu_model)
+fn kind(host: &Host, os: OsType) -> String {
+    format!("{} {} {}", host.ram_identity(os), host.machine_type, host.cpu_model)
 }
 
-fn record(layout: &Layout, host: &Host) -> PathBuf {
-    layout.ram_tests().join(format!("{}.json", digest(kind(host).as_bytes())))
+fn record(layout: &Layout, host: &Host, os: OsType) -> PathBuf {
+    layout.ram_tests().join(format!("{}.json", digest(kind(host, os).as_bytes())))
 }
 
 /// Whether RAM that was saved in the background loads. An unreadable record counts as missing.
-fn recall(layout: &Layout, host: &Host) -> Option<bool> {
-    let text = may_wait(|| fs::read(record(layout, host))).ok()?;
+fn recall(layout: &Layout, host: &Host, os: OsType) -> Option<bool> {
+    let text = may_wait(|| fs::read(record(layout, host, os))).ok()?;
     serde_json::from_slice::<LoadTest>(&text).ok().map(|test| test.loads)
 }
 
 /// Without a record, the next save is tested again.
-fn remember(layout: &Layout, host: &Host, lost: Option<&RamLost>) -> PathBuf {
-    let file = record(layout, host);
+fn remember(layout: &Layout, host: &Host, os: OsType, lost: Option<&RamLost>) -> PathBuf {
+    let file = record(layout, host, os);
     let error = lost.map(ToString::to_string);
-    let test = LoadTest { kind: kind(host), loads: lost.is_none(), error };
+    let test = LoadTest { kind: kind(host, os), loads: lost.is_none(), error };
     let made = may_wait(|| fs::create_dir_all(layout.ram_tests()));
     if let Err(error) = made.and_then(|()| write_json(&file, &test)) {
         tracing::warn!(%error, file = %file.display(), "the load test of saved RAM is not recorded");

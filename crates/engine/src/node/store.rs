@@ -48,7 +48,7 @@ impl Node {
     /// The saved RAM, if it exists and can be resumed on `host`.
     pub fn ram_for(&self, host: &Host) -> Option<RamFile> {
         let ram = self.meta.ram.as_ref()?;
-        let same = ram.identity == host.ram_identity()
+        let same = ram.identity == host.ram_identity(self.meta.shape.os)
             && ram.machine_type == host.machine_type
             && ram.cpu_model == host.cpu_model;
         let path = self.dir.join("ram");

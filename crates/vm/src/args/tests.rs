@@ -15,6 +15,10 @@ pub(crate) fn host(accel: Accel) -> Host {
         machine_type: "pc-q35-10.0".into(),
         cpu_model: "max".into(),
         uefi: Some(UefiFirmware { code: "/fw/CODE.fd".into(), vars: "/fw/VARS.fd".into() }),
+        secure_uefi: Some(UefiFirmware {
+            code: "/fw/SECURE.fd".into(),
+            vars: "/fw/VARS.ms.fd".into(),
+        }),
         bios: true,
         cpus: 2,
         memory_mib: 8192,
@@ -33,21 +37,21 @@ fn named_cpu_model_is_used_and_part_of_keys() {
     let updated = Host { cpu_identity: "GenuineIntel/6/63/2/0x50/fpu new".into(), ..named.clone() };
     assert!(lines(&named, &spec()).contains("\n-cpu Haswell-noTSX\n"));
     assert_eq!(
-        (named.guest_cpu(), updated.guest_cpu()),
+        (named.guest_cpu(OsType::Linux), updated.guest_cpu(OsType::Linux)),
         ("Haswell-noTSX".into(), "Haswell-noTSX".into())
     );
-    assert_ne!(named.ram_identity(), updated.ram_identity());
+    assert_ne!(named.ram_identity(OsType::Linux), updated.ram_identity(OsType::Linux));
 
     let all = |host: &Host| Host { cpu_model: "host".into(), ..host.clone() };
-    assert_eq!(all(&named).guest_cpu(), "host GenuineIntel/6/63/2/0x49/fpu");
-    assert_ne!(all(&named).guest_cpu(), all(&updated).guest_cpu());
+    assert_eq!(all(&named).guest_cpu(OsType::Linux), "host GenuineIntel/6/63/2/0x49/fpu");
+    assert_ne!(all(&named).guest_cpu(OsType::Linux), all(&updated).guest_cpu(OsType::Linux));
 }
 
 fn spec() -> MachineSpec {
     MachineSpec {
         name: "web server/1".into(),
         run_dir: "/data/runs/1".into(),
-        os: crate::OsType::Linux,
+        os: OsType::Linux,
         vcpus: 2,
         memory_mib: 2048,
         firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into(), secure_boot: false },
@@ -55,6 +59,7 @@ fn spec() -> MachineSpec {
         data: Vec::new(),
         access: None,
         seed: Some("/data/runs/1/seed.img".into()),
+        cds: Vec::new(),
         forwards: vec![(0, 22)],
         bridge: None,
         resume_from: None,
@@ -152,4 +157,44 @@ fn absolute_rewrites_relative_paths() {
     let fixed = absolute(&MachineSpec { disk: "disk.qcow2".into(), ..spec() }).unwrap();
     assert_eq!(fixed.disk, std::env::current_dir().unwrap().join("disk.qcow2"));
     assert_eq!(fixed.run_dir, spec().run_dir);
+}
+
+fn windows() -> MachineSpec {
+    MachineSpec {
+        os: OsType::Windows,
+        seed: Some("/data/runs/1/seed.iso".into()),
+        access: Some(Access::generate("builder").unwrap()),
+        forwards: crate::guest::forwards(OsType::Windows),
+        ..spec()
+    }
+}
+
+#[test]
+fn windows_machine_under_emulation() {
+    let host = host(Accel::Tcg { why: "test".into() });
+    assert_snapshot!(lines(&host, &windows()));
+}
+
+#[test]
+fn windows_machine_with_secure_boot_tpm_cds_and_data_disks_under_kvm() {
+    let data = (0..7).map(|lun| format!("/data/runs/1/data{lun}.qcow2").into()).collect();
+    let spec = MachineSpec {
+        firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into(), secure_boot: true },
+        tpm: Some("/data/runs/1/tpm".into()),
+        cds: vec!["/isos/windows.iso".into()],
+        data,
+        ..windows()
+    };
+    assert_snapshot!(lines(&host(Accel::Kvm), &spec));
+}
+
+#[test]
+fn each_system_has_a_processor_and_a_saved_ram_of_its_own() {
+    let kvm = host(Accel::Kvm);
+    assert_eq!(kvm.guest_cpu(OsType::Linux), "max");
+    assert!(kvm.guest_cpu(OsType::Windows).starts_with("max,hv-relaxed,"));
+    assert_eq!(kvm.ram_identity(OsType::Linux), "qemu-10.0.2 kvm layout-1");
+    assert_eq!(kvm.ram_identity(OsType::Windows), "qemu-10.0.2 kvm layout-windows-1");
+    let tcg = host(Accel::Tcg { why: "test".into() });
+    assert_eq!(tcg.guest_cpu(OsType::Windows), "max");
 }

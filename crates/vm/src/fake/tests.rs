@@ -17,6 +17,7 @@ fn spec(folder: &Path) -> MachineSpec {
         data: Vec::new(),
         access: None,
         seed: None,
+        cds: Vec::new(),
         forwards: vec![(0, 22)],
         bridge: None,
         resume_from: None,
@@ -87,7 +88,13 @@ async fn seal_creates_files_and_end_is_idempotent() {
     let (machine, _guest) = started(&fake, folder.path()).await;
     let at = |name: &str| folder.path().join(name);
     let ram = crate::SaveRam { path: at("ram"), background: true, load_test: None };
-    let seal = Seal { next_disk: at("next"), next_vars: None, next_data: vec![], ram: Some(ram) };
+    let seal = Seal {
+        next_disk: at("next"),
+        next_vars: None,
+        next_data: vec![],
+        tpm: None,
+        ram: Some(ram),
+    };
     let save = machine.seal(&seal).await.unwrap().ram.unwrap();
     assert_eq!(save.finish(&CancellationToken::new()).await.unwrap().bytes, 3);
     assert!(at("next").exists() && at("ram").exists());
@@ -115,7 +122,7 @@ async fn mishap_fails_only_its_call() {
     let (machine, _guest) = started(&fake, folder.path()).await;
     fake.at(Point::Seal, Mishap::Gone(Ended::DiskFull));
     let next_disk = folder.path().join("next");
-    let seal = Seal { next_disk, next_vars: None, next_data: vec![], ram: None };
+    let seal = Seal { next_disk, next_vars: None, next_data: vec![], tpm: None, ram: None };
     let error = machine.seal(&seal).await.unwrap_err();
     assert!(matches!(error, Error::Gone { ended: Ended::DiskFull, .. }), "{error:?}");
 }

@@ -54,22 +54,44 @@ struct Target {
     machines: Vec<String>,
 }
 
-/// The first suitable firmware with a description; otherwise one at a well-known path.
+/// The first firmware without Secure Boot that has a description; otherwise one at a well-known path.
 pub(super) fn find(root: &Path) -> Option<UefiFirmware> {
+    let well_known = [
+        ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+        ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ];
+    let unfit = ["requires-smm", "secure-boot", "enrolled-keys"];
+    let fits = |features: &[String]| !features.iter().any(|name| unfit.contains(&name.as_str()));
+    first(root, &fits, &well_known)
+}
+
+/// The same for firmware that starts only what Microsoft has signed.
+pub(super) fn find_secure(root: &Path) -> Option<UefiFirmware> {
+    let well_known = [
+        ("usr/share/OVMF/OVMF_CODE_4M.ms.fd", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+        ("usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
+    ];
+    let has = |features: &[String], name: &str| features.iter().any(|feature| feature == name);
+    let fits = |features: &[String]| has(features, "secure-boot") && has(features, "enrolled-keys");
+    first(root, &fits, &well_known)
+}
+
+fn first(
+    root: &Path,
+    fits: &dyn Fn(&[String]) -> bool,
+    well_known: &[(&str, &str)],
+) -> Option<UefiFirmware> {
     let mut files = BTreeMap::new();
     for folder in ["usr/share/qemu/firmware", "etc/qemu/firmware"] {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             files.insert(entry.file_name(), entry.path());
         }
     }
-    let described = files.values().filter_map(|file| fitting(&fs::read_to_string(file).ok()?));
-    let well_known = [
-        ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
-        ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-        ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
-    ];
+    let described =
+        files.values().filter_map(|file| described(&fs::read_to_string(file).ok()?, fits));
     let well_known =
-        well_known.map(|(code, vars)| UefiFirmware { code: code.into(), vars: vars.into() });
+        well_known.iter().map(|(code, vars)| UefiFirmware { code: code.into(), vars: vars.into() });
     described.chain(well_known).find_map(|firmware| existing(root, &firmware))
 }
 
@@ -82,19 +104,18 @@ fn existing(root: &Path, firmware: &UefiFirmware) -> Option<UefiFirmware> {
     Some(UefiFirmware { code: below_root(&firmware.code)?, vars: below_root(&firmware.vars)? })
 }
 
-fn fitting(descriptor: &str) -> Option<UefiFirmware> {
+fn described(descriptor: &str, has_fitting: &dyn Fn(&[String]) -> bool) -> Option<UefiFirmware> {
     let it: Descriptor = serde_json::from_str(descriptor).ok()?;
     let for_us = |target: &Target| {
         let q35 = target.machines.iter().any(|m| m.starts_with("pc-q35"));
         target.architecture == "x86_64" && q35
     };
     let split = it.mapping.mode.as_deref().is_none_or(|mode| mode == "split");
-    let unfit = ["requires-smm", "secure-boot", "enrolled-keys"];
     let fits = it.interface_types.iter().any(|kind| kind == "uefi")
         && it.mapping.device == "flash"
         && split
         && it.targets.iter().any(for_us)
-        && !it.features.iter().any(|feature| unfit.contains(&feature.as_str()));
+        && has_fitting(&it.features);
     let (code, vars) = (it.mapping.executable?, it.mapping.nvram_template?);
     let raw = code.format == "raw" && vars.format == "raw";
     (fits && raw).then_some(UefiFirmware { code: code.filename, vars: vars.filename })

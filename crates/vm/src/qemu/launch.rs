@@ -19,6 +19,7 @@ use crate::{
     credentials, may_wait,
     proc::{Command, Daemon},
     qmp, tap,
+    tpm::Tpm,
 };
 
 /// QEMU's own output, in the run folder.
@@ -35,15 +36,13 @@ pub(super) async fn launch(
     spec: MachineSpec,
     cancel: &CancellationToken,
 ) -> Result<QemuMachine, Error> {
-    if matches!(spec.firmware, Firmware::Uefi { .. }) && host.uefi.is_none() {
-        return Err(Error::Start { output: "this host has no UEFI firmware".to_owned() });
-    }
+    check(host, &spec)?;
     super::remove_leftovers(&spec.run_dir);
     if let Some(bridge) = &spec.bridge {
         tap::create(bridge).await?;
     }
-    let (starting, console, log_path) = spawn(host, &spec)?;
-    let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
+    let (starting, console, log_path) = spawn(host, &spec, cancel).await?;
+    let daemon = starting.qemu.as_ref().ok_or(Error::Canceled)?;
     let ready = tokio::select! {
         () = cancel.cancelled() => Err(Error::Canceled),
         ready = alive(daemon, &log_path, make_ready(host, &spec)) => ready,
@@ -55,10 +54,10 @@ pub(super) async fn launch(
         Err(error) => {
             starting.end().await;
             super::remove_leftovers(&spec.run_dir);
-            return Err(error);
+            return Err(explained(error));
         }
     };
-    let Some(daemon) = starting.finish() else {
+    let (Some(daemon), tpm) = starting.finish() else {
         return Err(Error::Canceled);
     };
     let watch = Watch::over(&daemon, &qmp, console, log_path);
@@ -71,6 +70,7 @@ pub(super) async fn launch(
         spec,
         qmp: Arc::new(qmp),
         daemon,
+        tpm,
         watch,
         forwards,
     })
@@ -83,8 +83,8 @@ pub(super) async fn load(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     super::remove_leftovers(&spec.run_dir);
-    let (starting, _console, log_path) = spawn(host, spec)?;
-    let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
+    let (starting, _console, log_path) = spawn(host, spec, cancel).await?;
+    let daemon = starting.qemu.as_ref().ok_or(Error::Canceled)?;
     let work = async { load_ram(host, spec, &open_socket(&spec.run_dir).await?).await };
     let loaded = tokio::select! {
         () = cancel.cancelled() => Err(Error::Canceled),
@@ -96,38 +96,96 @@ pub(super) async fn load(
     loaded
 }
 
-/// Starts the program. Also returns the path of its log.
-fn spawn(host: &Host, spec: &MachineSpec) -> Result<(Starting, Console, PathBuf), Error> {
-    if let Some(access) = &spec.access {
+fn check(host: &Host, spec: &MachineSpec) -> Result<(), Error> {
+    match spec.firmware {
+        Firmware::Uefi { secure_boot: true, .. } if host.secure_uefi.is_none() => {
+            return Err(Error::HostLacks {
+                what: "Secure Boot needs UEFI firmware with Microsoft's keys, which is not installed",
+                remedy: "apt-get install ovmf",
+            });
+        }
+        Firmware::Uefi { secure_boot: false, .. } if host.uefi.is_none() => {
+            return Err(Error::Start { output: "this host has no UEFI firmware".to_owned() });
+        }
+        _ => {}
+    }
+    let most = args::layout(spec.os).most_cds();
+    if spec.cds.len() > most {
+        let output = format!("{} CDs are too many: there is room for {most}", spec.cds.len());
+        return Err(Error::Start { output });
+    }
+    Ok(())
+}
+
+/// Some kernels' KVM has no System Management Mode, which QEMU finds out.
+fn explained(error: Error) -> Error {
+    match &error {
+        Error::Start { output } if output.contains("System Management Mode not supported") => {
+            Error::HostLacks {
+                what: "Secure Boot needs System Management Mode, which this host's KVM does not offer",
+                remedy: "build on another host, or without KVM (--accel tcg), which takes many times longer",
+            }
+        }
+        _ => error,
+    }
+}
+
+/// Starts the program, and the emulator of its TPM before it. Also returns the path of its log.
+async fn spawn(
+    host: &Host,
+    spec: &MachineSpec,
+    cancel: &CancellationToken,
+) -> Result<(Starting, Console, PathBuf), Error> {
+    let mut starting = Starting { qemu: None, tpm: None };
+    if let Some(state) = &spec.tpm {
+        starting.tpm = Some(tokio::select! {
+            () = cancel.cancelled() => return Err(Error::Canceled),
+            tpm = Tpm::start(&spec.run_dir, state) => tpm?,
+        });
+    }
+    if let Some(access) = args::offered(spec) {
         credentials::write(&spec.run_dir, access)?;
     }
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = may_wait(|| File::create(&log_path)).map_err(Error::at(&log_path))?;
-    let console = may_wait(|| Console::open(&spec.run_dir, 1)).map_err(Error::at(&spec.run_dir))?;
+    let ports = args::layout(spec.os).serial_ports();
+    let console =
+        may_wait(|| Console::open(&spec.run_dir, ports)).map_err(Error::at(&spec.run_dir))?;
     let command = Command::new(&host.qemu).args(args::arguments(host, spec)).cwd(&spec.run_dir);
-    Ok((Starting(Some(command.start(log)?)), console, log_path))
+    starting.qemu = Some(command.start(log)?);
+    Ok((starting, console, log_path))
 }
 
-/// A QEMU without an owner yet; killed on drop.
-struct Starting(Option<Daemon>);
+/// A QEMU and its TPM without an owner yet; killed on drop.
+struct Starting {
+    qemu: Option<Daemon>,
+    tpm: Option<Tpm>,
+}
 
 impl Starting {
-    fn finish(mut self) -> Option<Daemon> {
-        self.0.take()
+    fn finish(mut self) -> (Option<Daemon>, Option<Tpm>) {
+        (self.qemu.take(), self.tpm.take())
     }
 
     async fn end(mut self) {
-        if let Some(daemon) = self.0.take() {
+        if let Some(daemon) = self.qemu.take() {
             daemon.process().kill();
             daemon.ended().await;
+        }
+        if let Some(tpm) = self.tpm.take() {
+            tpm.kill();
+            tpm.end().await;
         }
     }
 }
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        if let Some(daemon) = &self.0 {
+        if let Some(daemon) = &self.qemu {
             daemon.process().kill();
+        }
+        if let Some(tpm) = &self.tpm {
+            tpm.kill();
         }
     }
 }

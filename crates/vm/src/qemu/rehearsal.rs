@@ -41,6 +41,8 @@ impl Rehearsal {
         if let Firmware::Uefi { vars, .. } = &mut sealed.firmware {
             *vars = overlay(&host, &sealed.run_dir, "vars.qcow2", vars).await?;
         }
+        // The state comes from the RAM.
+        sealed.tpm = sealed.tpm.map(|_| sealed.run_dir.join("tpm"));
         for (lun, data) in sealed.data.iter_mut().enumerate() {
             *data = overlay(&host, &sealed.run_dir, &format!("data{lun}.qcow2"), data).await?;
         }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use serde_json::{Value, json};
 
 use super::{Drives, QemuMachine, rehearsal::Rehearsal, saving::Turn};
-use crate::{Error, RamSave, Seal, Sealed, args};
+use crate::{Error, RamSave, Seal, Sealed, args, may_wait, tpm};
 
 /// Pauses the guest, puts new overlays on all drives, saves the RAM, and resumes the guest.
 ///
@@ -19,7 +19,7 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
         None => None,
     };
     let mut drives = machine.drives.lock().await;
-    check(request, &drives)?;
+    check(request, &drives, machine.spec.tpm.is_some())?;
     let load_test = request.ram.as_ref().and_then(|ram| ram.load_test.as_ref());
     let rehearsal = load_test.and_then(|dir| Rehearsal::of(machine, &drives, dir));
     let nearly = match &turn {
@@ -34,7 +34,10 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
         Some(turn) => turn.capture(machine).await,
         None => None,
     };
-    let turned = switch(machine, &mut drives, request).await;
+    let turned = match seal_tpm(machine, request) {
+        Ok(()) => switch(machine, &mut drives, request).await,
+        Err(error) => Err(error),
+    };
     let stopped = match (&turn, nearly) {
         (_, Some(save)) if turned.is_ok() => Some(Turn::conclude(machine, save).await),
         (_, Some(save)) => {
@@ -61,7 +64,7 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     Ok(Sealed { seconds, ram })
 }
 
-fn check(request: &Seal, drives: &Drives) -> Result<(), Error> {
+fn check(request: &Seal, drives: &Drives, has_tpm: bool) -> Result<(), Error> {
     let wrong = |desc: &str| {
         let command = "blockdev-snapshot".to_owned();
         Err(Error::Qmp { command, desc: desc.to_owned() })
@@ -69,10 +72,21 @@ fn check(request: &Seal, drives: &Drives) -> Result<(), Error> {
     if request.next_vars.is_some() != drives.vars.is_some() {
         return wrong("next_vars must be set if and only if the machine has UEFI variables");
     }
+    if request.tpm.is_some() != has_tpm {
+        return wrong("tpm must be set if and only if the machine has a TPM");
+    }
     if request.next_data.len() != drives.data.len() {
         return wrong("next_data must have one entry for each data disk");
     }
     Ok(())
+}
+
+/// The guest is paused.
+fn seal_tpm(machine: &QemuMachine, request: &Seal) -> Result<(), Error> {
+    match (&machine.spec.tpm, &request.tpm) {
+        (Some(state), Some(to)) => may_wait(|| tpm::copy_state(state, to)).map_err(Error::at(to)),
+        _ => Ok(()),
+    }
 }
 
 /// Switches all drives to their next file, or none.
