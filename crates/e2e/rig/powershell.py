@@ -6,7 +6,6 @@ line. It proves nothing about PowerShell.
 
 import base64
 import re
-import shlex
 
 import language
 import places
@@ -19,8 +18,8 @@ PENDING = 1190
 
 def run(line, stdin, stdout, stderr):
     """One command line; its exit code."""
-    words = [word.strip('"') for word in shlex.split(line.replace("\\", "\\\\"), posix=False)]
-    name = re.sub(r"\.exe$", "", words[0].lower().replace("\\\\", "\\").rpartition("\\")[2])
+    words = [word.strip('"') for word in re.findall(r'(?:"[^"]*"|\S)+', line)]
+    name = re.sub(r"\.exe$", "", words[0].lower().rpartition("\\")[2])
     if name == "powershell":
         return powershell(line, stdin, stdout, stderr)
     places.note("command", line=line)
@@ -59,7 +58,7 @@ def shutdown(_line, words, _stdin, _stdout, stderr):
 def delete(_line, words, *_):
     for word in words[1:]:
         if not word.startswith("/"):
-            product.remove(places.real(word.replace("\\\\", "\\")))
+            product.remove(places.real(word))
 
 
 def echo(line, _words, _stdin, stdout, _stderr):

@@ -16,11 +16,6 @@ import language
 import places
 import power
 
-try:
-    import trial
-except ImportError:
-    trial = None
-
 CUT = 90
 UNREADABLE = 126
 INTERRUPTED = 0xC000013A
@@ -80,8 +75,6 @@ class Call:
         function = getattr(self, "on_" + kind.replace("-", "_"), None)
         if function is not None:
             return function(**{key: value for key, value in self.arguments.items() if key != "mark"}) or 0
-        if trial and kind in trial.SCRIPTS:
-            return trial.SCRIPTS[kind](self) or 0
         self.stderr.write(f"the rig does not know the script {kind}\r\n".encode())
         return 1
 

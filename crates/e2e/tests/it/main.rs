@@ -25,3 +25,4 @@ mod service;
 mod together;
 mod trigger;
 mod validate;
+mod windows;
