@@ -25,6 +25,8 @@ wanted=(
   "e2fsprogs|makes the root file system of the bootstrapped image"
   "dosfstools|makes the EFI partition and the seed disk"
   "mtools|fills them without mounting anything"
+  "xorriso|makes the CD that tells a build machine with Windows what it is for"
+  "swtpm|the virtual TPM of build machines that ask for one"
   "fdisk|sfdisk writes the partition table"
   "openssh-client|ssh and ssh-keygen, for goldsmith shell and the bench"
   "iproute2|ip puts build machines on a bridge"

@@ -9,6 +9,7 @@
 //!   its console output is stripped of control characters before display.
 
 mod access;
+pub mod answer_cd;
 pub mod args;
 mod bounded;
 mod console;

@@ -40,6 +40,7 @@ mod seal;
 mod usernet;
 mod watch;
 
+pub(crate) use launch::NO_SMM;
 use watch::Watch;
 
 /// How long QEMU may take to exit after a request.

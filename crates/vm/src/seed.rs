@@ -46,8 +46,8 @@ async fn write_in(
 ) -> Result<(), Error> {
     may_wait(|| fs::create_dir_all(folder)).map_err(Error::at(folder))?;
     let mut files = vec![
-        private_file(folder.join("meta-data"), &meta_data(seed))?,
-        private_file(folder.join("user-data"), &user_data(seed))?,
+        private_file(folder.join("meta-data"), meta_data(seed))?,
+        private_file(folder.join("user-data"), user_data(seed))?,
     ];
     let network = match (seed.network, seed.bridge) {
         (true, None) => None,

@@ -9,8 +9,10 @@ use super::{
     is_installed, kvm, usable_memory_mib,
 };
 use crate::{
-    may_wait,
-    proc::{Command, find_program},
+    answer_cd, may_wait,
+    proc::{self, Command, find_program},
+    qemu::NO_SMM,
+    tpm,
 };
 
 /// The result of one check.
@@ -46,6 +48,11 @@ const TOOLS: &[(&str, &str)] = &[
     ("sfdisk", "fdisk"),
     ("ssh", "openssh-client"),
 ];
+/// The same for programs that only guests with Windows need.
+const FOR_WINDOWS: &[(&str, &str, &str)] = &[
+    (answer_cd::PROGRAM, "builds with Windows guests do not start", "apt-get install xorriso"),
+    (tpm::PROGRAM, "machines have no virtual TPM", tpm::INSTALL),
+];
 const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const ENOUGH_MIB: u64 = 3 * 1024;
 
@@ -71,6 +78,11 @@ pub async fn doctor(probed: &Result<Host, Error>) -> Vec<Finding> {
         Finding::new("systemd-boot", false, format!("{BOOT_LOADER} does not exist"))
             .remedy("apt-get install systemd-boot-efi")
     });
+    findings.extend(FOR_WINDOWS.iter().map(|(tool, without, remedy)| match find_program(tool) {
+        Some(path) => Finding::new(tool, true, path.display().to_string()),
+        None => Finding::new(tool, true, format!("not installed: {without}")).remedy(*remedy),
+    }));
+    findings.push(secure_boot(probed.as_ref().ok()).await);
     findings.extend(may_wait(size));
     findings.push(reach());
     findings
@@ -193,6 +205,41 @@ fn uefi() -> Finding {
             Finding::new("UEFI firmware", false, "no firmware without Secure Boot is installed")
                 .remedy("apt-get install ovmf")
         }
+    }
+}
+
+/// Whether machines can have Secure Boot, which few need. QEMU is asked, because only it knows whether
+/// KVM has System Management Mode.
+async fn secure_boot(host: Option<&Host>) -> Finding {
+    let subject = "Secure Boot";
+    let Some(firmware) = may_wait(|| firmware::find_secure(Path::new("/"))) else {
+        let detail = "no firmware with Microsoft's keys is installed: machines have no Secure Boot";
+        return Finding::new(subject, true, detail).remedy("apt-get install ovmf");
+    };
+    let code = firmware.code.display();
+    match host {
+        Some(host) if host.accel == Accel::Kvm && !has_smm(host).await => {
+            let detail = format!(
+                "{code}, but this host's KVM does not offer System Management Mode: machines have no Secure Boot"
+            );
+            Finding::new(subject, true, detail)
+                .remedy("build on another host, or with --accel tcg, which takes many times longer")
+        }
+        _ => Finding::new(subject, true, code.to_string()),
+    }
+}
+
+/// Starts QEMU with a snapshot that does not exist, so that it ends once it has made the machine.
+async fn has_smm(host: &Host) -> bool {
+    let command = Command::new(&host.qemu)
+        .args(["-nodefaults", "-no-user-config", "-accel", "kvm", "-machine"])
+        .arg(format!("{},smm=on", host.machine_type))
+        .args(["-display", "none", "-S", "-loadvm", "none"]);
+    match command.run(&CancellationToken::new(), Some(DEADLINE)).await {
+        Err(proc::Error::Failed { stderr_tail, .. }) => {
+            !stderr_tail.iter().any(|line| line.contains(NO_SMM))
+        }
+        _ => true,
     }
 }
 

@@ -117,15 +117,16 @@ fn check(host: &Host, spec: &MachineSpec) -> Result<(), Error> {
     Ok(())
 }
 
+/// What QEMU says where KVM has no System Management Mode.
+pub(crate) const NO_SMM: &str = "System Management Mode not supported";
+
 /// Some kernels' KVM has no System Management Mode, which QEMU finds out.
 fn explained(error: Error) -> Error {
     match &error {
-        Error::Start { output } if output.contains("System Management Mode not supported") => {
-            Error::HostLacks {
-                what: "Secure Boot needs System Management Mode, which this host's KVM does not offer",
-                remedy: "build on another host, or without KVM (--accel tcg), which takes many times longer",
-            }
-        }
+        Error::Start { output } if output.contains(NO_SMM) => Error::HostLacks {
+            what: "Secure Boot needs System Management Mode, which this host's KVM does not offer",
+            remedy: "build on another host, or without KVM (--accel tcg), which takes many times longer",
+        },
         _ => error,
     }
 }
