@@ -24,6 +24,8 @@ const START: Duration = Duration::from_secs(5 * 60);
 /// How long a guest may be silent before the job counts as lost. Longer than a restart with updates
 /// of the system, after which the guest answers that the job is lost.
 const SILENCE: Duration = Duration::from_secs(30 * 60);
+/// The same for a guest that executes commands but gives no answer, as while it shuts down.
+const CONFUSION: Duration = Duration::from_secs(5 * 60);
 /// The pause after an attempt without an answer, and between two polls.
 const RETRY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
@@ -138,10 +140,14 @@ async fn follow(at: At<'_>, id: &str, failure: ErrorCode, out: &mut dyn Sink) ->
     loop {
         let news = match poll(at, id, offset).await {
             Ok(news) => news,
-            Err(Unanswered::Lost(error) | Unanswered::Failed(error)) => {
+            Err(unanswered) => {
+                let limit = match unanswered {
+                    Unanswered::Lost(_) => SILENCE,
+                    Unanswered::Failed(_) => CONFUSION,
+                };
                 let since = *silent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= SILENCE {
-                    return Err(silent(&error));
+                if since.elapsed() >= limit {
+                    return Err(silent(limit, &unanswered.into()));
                 }
                 sleep(RETRY).await;
                 continue;
@@ -167,9 +173,10 @@ async fn follow(at: At<'_>, id: &str, failure: ErrorCode, out: &mut dyn Sink) ->
     }
 }
 
-fn silent(last: &Error) -> Error {
-    let minutes = SILENCE.as_secs() / 60;
-    let text = format!("the guest is silent for {minutes} minutes while a script runs: {last}");
+fn silent(limit: Duration, last: &Error) -> Error {
+    let minutes = limit.as_secs() / 60;
+    let text =
+        format!("the guest gives no answer for {minutes} minutes while a script runs: {last}");
     Error::new(ErrorCode::GuestUnreachable, text)
         .details(last.details.clone())
         .hint("a script must not cut the machine's network or close WinRM")

@@ -145,6 +145,12 @@ impl Guest {
                 self.state(|state| state.jobs.insert(id, ended));
                 running(mark, time)
             }
+            // The next poll does not find it any more.
+            Then::Reset => self.state(|state| {
+                state.boot += 1;
+                state.jobs.remove(&id);
+                Reaction::then(Then::Reset)
+            }),
             then => Reaction::then(then),
         }
     }

@@ -10,13 +10,15 @@ use images::{
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vm::{Access, Door, Machine, WindowsAccess, seed::Seed};
+use vm::{
+    Access, Door, Machine, WindowsAccess,
+    answer_cd::{self, CdFile},
+    seed::Seed,
+};
 
 use super::{boot, scripts};
 use crate::system::Within;
 
-/// The name by which cloudbase-init finds the medium.
-const LABEL: &str = "CIDATA";
 const UNATTEND: &str = include_str!("unattend.xml");
 /// What Windows Setup, and cloudbase-init, run: the medium is found by a file, since its letter is not
 /// known. No per cent sign, which Setup would take for a variable.
@@ -35,11 +37,9 @@ pub(super) fn version() -> String {
 /// Writes the CD.
 pub(super) async fn write(path: &Path, seed: &Seed<'_>, cancel: &CancellationToken) -> Result<()> {
     let files = files(seed)?;
-    let files: Vec<(&str, &[u8])> =
-        files.iter().map(|(name, content)| (*name, content.as_bytes())).collect();
-    // TODO
-    let _ = (path, LABEL, &files, cancel);
-    Err(Error::new(api::ErrorCode::InternalError, "no CD yet"))
+    let files: Vec<CdFile<'_>> =
+        files.iter().map(|(name, content)| CdFile { name, content: content.as_bytes() }).collect();
+    answer_cd::write(path, answer_cd::CLOUDBASE_LABEL, &files, cancel).await.map_err(machine_error)
 }
 
 fn files(seed: &Seed<'_>) -> Result<Vec<(&'static str, String)>> {
@@ -124,4 +124,61 @@ pub(super) async fn meet(
         windows.door = Door::Ssh;
     }
     Ok(access)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn content(access: Option<&Access>) -> Vec<(&'static str, String)> {
+        let seed = Seed { instance_id: "nonce", access, network: false, bridge: None };
+        files(&seed).unwrap()
+    }
+
+    #[test]
+    fn windows_setup_takes_no_longer_command() {
+        let text = unattend("a<b>&\"c");
+        assert!(text.contains("<Value>a&lt;b&gt;&amp;&quot;c</Value>"), "{text}");
+        let (_, rest) = text.split_once("<Path>").unwrap();
+        let (command, _) = rest.split_once("</Path>").unwrap();
+        let command = command.replace("&amp;", "&");
+        assert!(command.len() < 260 && !command.contains('%'), "{command}");
+        assert!(command.ends_with(&format!("\"{LOADER}\"")), "{command}");
+        assert!(!LOADER.contains('"'), "it is within quotation marks");
+    }
+
+    #[test]
+    fn only_one_file_has_secrets() {
+        let access = access("goldsmith").unwrap();
+        let password = access.windows.clone().unwrap().password;
+        let names: Vec<_> = content(Some(&access))
+            .into_iter()
+            .filter(|(_, text)| text.contains(&password) || text.contains("PRIVATE"))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["goldsmith.json"]);
+        let settings =
+            content(Some(&access)).into_iter().find(|(name, _)| *name == "goldsmith.json");
+        let settings: serde_json::Value = serde_json::from_str(&settings.unwrap().1).unwrap();
+        assert_eq!((&settings["nonce"], &settings["user"]), (&"nonce".into(), &"goldsmith".into()));
+    }
+
+    #[test]
+    fn machine_without_access_gets_answers_alone() {
+        let names: Vec<_> = content(None).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Unattend.xml"]);
+    }
+
+    #[tokio::test]
+    async fn cd_is_written_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seed.img");
+        let access = access("goldsmith").unwrap();
+        let seed =
+            Seed { instance_id: "nonce", access: Some(&access), network: false, bridge: None };
+        write(&path, &seed, &CancellationToken::new()).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }
