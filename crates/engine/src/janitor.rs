@@ -65,7 +65,7 @@ pub async fn release_kept(
 }
 
 /// Releases every row that is due, newest first. A failure does not stop the others.
-pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<String> {
+pub async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<String> {
     let rows = match ledger.rows() {
         Ok(rows) => rows,
         Err(e) => return vec![format!("the ledger cannot be read: {e}")],

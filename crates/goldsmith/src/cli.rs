@@ -2,6 +2,7 @@
 
 mod deployment;
 mod serve;
+mod trial;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -11,6 +12,7 @@ use images::export::ExportSpec;
 pub(crate) use self::{
     deployment::{Deployment, DeploymentTemplate, Eval, Render},
     serve::{BackendKind, Serve, ServedRuns},
+    trial::{Trial, TrialWindows},
 };
 use crate::duration;
 
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     /// Manage the cache: sources, nodes and artifacts, which goldsmith can rebuild
     #[command(subcommand)]
     Cache(Cache),
+    /// Try an image of yours, and collect the evidence for a report
+    #[command(subcommand)]
+    Trial(Trial),
     /// Show and release resources that runs hold on this host
     #[command(subcommand)]
     Ledger(Ledger),

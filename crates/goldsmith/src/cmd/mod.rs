@@ -18,6 +18,7 @@ mod scripted;
 mod serve;
 mod shell;
 mod template;
+mod trial;
 mod validate;
 
 use engine::janitor;
@@ -91,6 +92,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Image(command) => image::run(command, session).await,
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
         Command::Cache(command) => cache::run(&command, session).await,
+        Command::Trial(command) => trial::run(command, session).await,
         Command::Ledger(command) => ledger::run(&command, session).await,
         Command::Doctor(database) => doctor::run(&database, session).await,
         Command::Serve(args) => Box::pin(serve::run(args, session)).await,
