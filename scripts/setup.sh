@@ -4,7 +4,7 @@
 # again is a no-op that takes a moment.
 #
 #   scripts/setup.sh           what `make demo` needs
-#   scripts/setup.sh --test    also cargo-deny, built once for your user: it checks licenses and dependencies
+#   scripts/setup.sh --test    also cargo-deny, built once for your user: it checks licenses and dependencies; and Wine
 #   scripts/setup.sh --bench   also Packer, to measure against
 #   scripts/setup.sh --clients also what the clients' tests install themselves with: Python's virtual environments, npm
 set -euo pipefail
@@ -209,6 +209,7 @@ main() {
   if { $test || $clients; } && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
     wanted+=("python3-venv|virtual environments for clients of Azure and of Windows")
   fi
+  if $test; then wanted+=("wine64|its cmd.exe tries what goldsmith sends to guests with Windows"); fi
   if $clients && ! command -v npm >/dev/null; then wanted+=("npm|installs Azurite, which stands for Azure's blob storage"); fi
   command -v dpkg-query >/dev/null || supported_release
   install_missing

@@ -43,9 +43,10 @@ const KNOWN: [(&str, &str); 3] = [
 ];
 
 pub(super) fn inputs() -> BTreeMap<String, String> {
-    let [start, poll, end] = job::SCRIPTS;
-    let all = [scripts::GENERALIZE, scripts::FINISH, start, poll, end];
-    BTreeMap::from([("script".to_owned(), scripts::version(&all))])
+    BTreeMap::from([
+        ("script".to_owned(), job::version(Some(scripts::GENERALIZE))),
+        ("finish".to_owned(), scripts::version(&[scripts::FINISH])),
+    ])
 }
 
 /// Generalizes the guest, which powers off.

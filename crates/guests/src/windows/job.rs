@@ -35,8 +35,14 @@ const PIECE: u64 = 512 * 1024;
 /// The limit of one call. The guest may be busy with what the job does.
 const CALL: Duration = Duration::from_secs(5 * 60);
 
-/// The scripts of it, for keys.
-pub(super) const SCRIPTS: [&str; 3] = [scripts::JOB_START, scripts::JOB_POLL, scripts::JOB_END];
+const SCRIPTS: [&str; 5] =
+    [scripts::JOB_START, scripts::JOB_POLL, scripts::JOB_END, scripts::JOB, scripts::LAUNCH];
+
+/// The version of a job that runs that script of goldsmith's, or none, for keys.
+pub(super) fn version(script: Option<&str>) -> String {
+    let all: Vec<&str> = SCRIPTS.into_iter().chain(script).collect();
+    scripts::version(&all)
+}
 
 /// The content of a script, which is read again when its first transfer breaks.
 pub trait Content: AsyncRead + AsyncSeek + Send + Unpin {}
@@ -98,6 +104,8 @@ impl Job<'_> {
                 .with("id", id)
                 .with("user", user)
                 .with("password", password)
+                .with("batch", scripts::JOB)
+                .with("launch", scripts::LAUNCH)
                 .with("arguments", self.arguments.as_deref())
                 .data(&mut script);
             match call.ask(at.guest).await {

@@ -12,9 +12,7 @@ use super::{
 use crate::{output::StepOutput, system::At};
 
 pub(super) fn inputs() -> BTreeMap<String, String> {
-    let [start, poll, end] = job::SCRIPTS;
-    let version = scripts::version(&[scripts::OPTIMIZE, start, poll, end]);
-    BTreeMap::from([("script".to_owned(), version)])
+    BTreeMap::from([("script".to_owned(), job::version(Some(scripts::OPTIMIZE)))])
 }
 
 pub(super) async fn run(at: At<'_>, out: &mut StepOutput) -> Result<()> {

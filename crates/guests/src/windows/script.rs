@@ -76,7 +76,7 @@ pub(super) fn inside(script: &str) -> &str {
 pub fn version(rights: Rights) -> String {
     match rights {
         Rights::Plain => scripts::version(&[scripts::RUN]),
-        Rights::Elevated | Rights::System => scripts::version(&job::SCRIPTS),
+        Rights::Elevated | Rights::System => job::version(None),
     }
 }
 

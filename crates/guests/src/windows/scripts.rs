@@ -28,6 +28,7 @@ scripts! {
     JOB_END = "job-end";
     JOB_POLL = "job-poll";
     JOB_START = "job-start";
+    LAUNCH = "launch";
     OPTIMIZE = "optimize";
     RUN = "run";
     SETTLED = "settled";
@@ -35,6 +36,9 @@ scripts! {
     UPDATE_ROUND = "update-round";
     UPLOAD = "upload";
 }
+
+/// What a job's task runs.
+pub(super) const JOB: &str = include_str!("scripts/job.cmd");
 
 /// The line behind which [`ANSWERS`] goes.
 const PARAMETERS: &str = "param($a, $lines)\n";

@@ -46,9 +46,7 @@ pub struct Update<'a> {
 
 /// The version of it, for keys.
 pub fn version() -> String {
-    let [start, poll, end] = job::SCRIPTS;
-    let round = scripts::version(&[scripts::UPDATE_ROUND, start, poll, end]);
-    format!("{round} {}", restart::version())
+    format!("{} {}", job::version(Some(scripts::UPDATE_ROUND)), restart::version())
 }
 
 /// The end of a round.

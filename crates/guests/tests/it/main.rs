@@ -10,3 +10,4 @@ mod restart;
 mod script;
 mod stage;
 mod update;
+mod wine;

@@ -2,12 +2,13 @@
 # Starts a script as a scheduled task, apart from this connection: with all rights of its user, outside the limits of a
 # remote shell, and with its output in a file, so that nothing is lost when the connection breaks. The job's folder is
 # C:\Windows\Temp\goldsmith-<id>, for administrators alone:
-#   script.ps1, launch.ps1, arguments.json   what runs
+#   job.cmd, launch.ps1, script.ps1, arguments.json   what runs, in this order
 #   boot     the boot in which it started
 #   output   standard output and error, in UTF-8
 #   exit     its exit code, once it has ended
 #
-# Arguments: id; user, SYSTEM or a local user; password, that user's, or null; arguments, text for the script, which is JSON, or null.
+# Arguments: id; user, SYSTEM or a local user; password, that user's, or null; launch and batch, the texts of launch.ps1
+# and job.cmd; arguments, text for the script, which is JSON, or null.
 # Data: the script.
 # Answers: boot ID, then started; or: failed WHY (base64). A job that is there already is not started again.
 # Exit code 90: the input ended too early.
@@ -36,31 +37,8 @@ try {
     if ($null -ne $a.arguments) {
         [IO.File]::WriteAllText("$folder\arguments.json", $a.arguments)
     }
-    # As the script `run` does it.
-    [IO.File]::WriteAllText("$folder\launch.ps1", @'
-$global:ProgressPreference = 'SilentlyContinue'
-$goldsmithErrors = $null
-[void] [Management.Automation.Language.Parser]::ParseFile("$PSScriptRoot\script.ps1", [ref] $null, [ref] $goldsmithErrors)
-if ($goldsmithErrors) {
-    foreach ($goldsmithError in $goldsmithErrors) {
-        [Console]::Error.WriteLine("line $($goldsmithError.Extent.StartLineNumber) of the script: $($goldsmithError.Message)")
-    }
-    exit 126
-}
-$global:LASTEXITCODE = $null
-& "$PSScriptRoot\script.ps1"
-exit $LASTEXITCODE
-'@)
-    $shell = '"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"'
-    $options = '-NonInteractive -ExecutionPolicy Bypass -OutputFormat Text -File'
-    # The exit code becomes visible as a whole, by a rename. A digit right before > would be a stream's number.
-    [IO.File]::WriteAllLines("$folder\job.cmd", @(
-        '@echo off'
-        'chcp 65001 >nul'
-        "$shell $options `"%~dp0launch.ps1`" <nul >`"%~dp0output`" 2>&1"
-        '>"%~dp0code" echo %ERRORLEVEL%'
-        'move /y "%~dp0code" "%~dp0exit" >nul'
-    ), [Text.Encoding]::ASCII)
+    [IO.File]::WriteAllText("$folder\launch.ps1", $a.launch)
+    [IO.File]::WriteAllText("$folder\job.cmd", $a.batch.Replace("`n", "`r`n"))
 
     $service = New-Object -ComObject Schedule.Service
     $service.Connect()
