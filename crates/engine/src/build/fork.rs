@@ -22,12 +22,12 @@ use images::{
     first_contact::FirstContact,
     ledger::Releasable,
 };
-use vm::{Access, Machine, OsType, RamFile, disk, may_wait};
+use vm::{Access, Machine, OsType, RamFile, may_wait};
 
 use super::{
     Plan, Run, access,
     contact::{Came, Contact, Entered},
-    data_disks, identities,
+    data_disks, firmware, identities,
     live::overlay,
     power::unless_gone,
     seeding::Seeding,
@@ -180,14 +180,11 @@ async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     let shape = &of.node.meta.shape;
     overlay(run.host, dir, &below, "disk.qcow2", shape.disk_bytes).await?;
     data_disks::upon(run, shape, dir, &below).await?;
-    match (&of.entry, &run.host.uefi) {
-        (Entry::New(_), Some(uefi)) if shape.uefi => {
-            let vars = dir.join("vars.qcow2");
-            disk::create_overlay_on(run.host, &vars, &uefi.vars, "raw", run.vars_bytes)
-                .await
-                .map_err(|e| machine_error(e.into()))
-        }
-        _ if shape.uefi => overlay(run.host, dir, &below, "vars.qcow2", run.vars_bytes).await,
-        _ => Ok(()),
+    let is_new = matches!(of.entry, Entry::New(_));
+    firmware::begin_tpm(shape, dir, (!is_new).then_some(of.node.dir()))?;
+    match (shape.uefi, is_new) {
+        (true, true) => firmware::new_vars(run, shape, dir).await,
+        (true, false) => firmware::vars_upon(run, shape, dir, &below).await,
+        (false, _) => Ok(()),
     }
 }

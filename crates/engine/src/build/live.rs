@@ -24,7 +24,7 @@ use super::{
     Run,
     chain::{Chain, Link},
     contact::{Came, Contact, Entered},
-    data_disks, identities,
+    data_disks, firmware, identities,
     plan::Plan,
     power::unless_gone,
     ram::{Ram, Tally, Unfinished},
@@ -176,10 +176,11 @@ impl Live {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
             next_data: data_disks::files(&chain.shape, &next),
-            tpm: None,
+            tpm: firmware::sealed_tpm(&chain.shape, &self.work),
             ram: ram.transpose().code(ErrorCode::InternalError, || at(&run.run_dir))?,
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
+        firmware::keep_tpm(&chain.shape, &self.work)?;
         run.cx.events.send(Event::Sealed {
             title: seal.link.title.clone(),
             key: key.to_string(),
@@ -372,28 +373,31 @@ async fn prepare(run: &Run<'_>, chain: &Chain, from: From<'_>, work: &Path) -> R
 
 /// Creates the disks of a machine that starts from a node, or from a source if `is_new`.
 async fn disks(run: &Run<'_>, chain: &Chain, work: &Path, below: &str, is_new: bool) -> Result<()> {
+    let shape = &chain.shape;
+    let node = (!is_new).then(|| work.join(below));
+    firmware::begin_tpm(shape, &run.run_dir, node.as_deref())?;
     if !is_new {
         return overlays(run, chain, work, below).await;
     }
-    system_overlays(run, chain, work, below).await?;
-    data_disks::first(run, &chain.shape, work).await
+    let below = Path::new(below);
+    overlay(run.host, work, below, "disk.qcow2", shape.disk_bytes).await?;
+    match (shape.uefi, shape.secure_boot) {
+        (true, true) => firmware::new_vars(run, shape, work).await?,
+        (true, false) => firmware::vars_upon(run, shape, work, below).await?,
+        (false, _) => {}
+    }
+    data_disks::first(run, shape, work).await
 }
 
 /// Creates overlays in `work` on the files with the same names in the node `below` (relative to
 /// `work`).
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
-    system_overlays(run, chain, work, below).await?;
-    data_disks::upon(run, &chain.shape, work, Path::new(below)).await
-}
-
-/// The same for the files that every machine has. `below` may also be a source image.
-async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
-    let below = Path::new(below);
-    overlay(run.host, work, below, "disk.qcow2", chain.shape.disk_bytes).await?;
-    if chain.shape.uefi {
-        overlay(run.host, work, below, "vars.qcow2", run.vars_bytes).await?;
+    let (shape, below) = (&chain.shape, Path::new(below));
+    overlay(run.host, work, below, "disk.qcow2", shape.disk_bytes).await?;
+    if shape.uefi {
+        firmware::vars_upon(run, shape, work, below).await?;
     }
-    Ok(())
+    data_disks::upon(run, shape, work, below).await
 }
 
 /// Creates an overlay `name` in `work` on the file with the same name in `below`.

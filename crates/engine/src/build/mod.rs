@@ -10,6 +10,7 @@ mod chain;
 mod contact;
 mod data_disks;
 mod disk_limit;
+mod firmware;
 mod first_boot;
 mod fork;
 mod freshness;
@@ -57,7 +58,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::time::Instant;
-use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
+use vm::{Accel, Backend, Host, Machine, OsType, Watched, may_wait, off_runtime};
 
 pub use chain::{Chain, Link, Role};
 pub(crate) use fork::{Entry, Fork, ForkOf};
@@ -111,8 +112,6 @@ pub(crate) struct Run<'a> {
     pub started: Timestamp,
     pub run_dir: PathBuf,
     pub log_dir: PathBuf,
-    /// Virtual size of the UEFI variables of this host's firmware.
-    pub vars_bytes: u64,
     /// Its port on a bridge, if its template names a subnet.
     pub port: OnceLock<network::Port>,
     work_number: AtomicUsize,
@@ -225,7 +224,15 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     if let Some(shortfall) = plan.shortfall(run.host) {
         cx.events.warn(shortfall);
     }
-    if plan.identities().is_some() && plan.metadata.is_none() {
+    if !chain.shape.os.is_linux() && run.host.accel != Accel::Kvm {
+        cx.events.warn(
+            "this host has no KVM: Windows is emulated, and its first boot may take hours; give it \
+             --boot-timeout, and the template buildTimeoutInMinutes",
+        );
+    }
+    if plan.identities().is_some() && source.os() == OsType::Windows {
+        cx.events.warn(identities::NOT_ON_WINDOWS);
+    } else if plan.identities().is_some() && plan.metadata.is_none() {
         cx.events.warn(
             "scripts cannot use vmProfile.userAssignedIdentities: a local build has no authority that \
              gives out tokens; run the template with the service",
@@ -424,7 +431,6 @@ async fn open<'a>(
     cx.region_set = cx.region_set.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
-        vars_bytes: may_wait(|| vars_bytes(host)),
         started: Timestamp::now(),
         id,
         cx,
@@ -445,11 +451,6 @@ fn run_id(request: &Request) -> Result<String> {
     let wrong = || format!("`{given}` cannot name a run: it is not a GUID");
     let id = uuid::Uuid::parse_str(given).code(ErrorCode::InternalError, wrong)?;
     Ok(id.to_string())
-}
-
-fn vars_bytes(host: &Host) -> u64 {
-    let vars = host.uefi.as_ref().map(|uefi| &uefi.vars);
-    vars.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |meta| meta.len())
 }
 
 /// Releases the run's resources, newest first, except retained ones.

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use api::ErrorCode;
 use images::error::{Error, Result, machine_error};
-use vm::{Firmware, Machine, MachineSpec, RamFile};
+use vm::{Machine, MachineSpec, RamFile};
 
-use super::{Run, data_disks};
+use super::{Run, data_disks, firmware};
 use crate::node::Shape;
 
 /// Starts a machine and returns whether it was resumed. If the RAM does not load (another firmware,
@@ -50,11 +50,7 @@ impl Run<'_> {
             os: shape.os,
             vcpus: shape.vcpus,
             memory_mib: shape.memory_mib,
-            firmware: if shape.uefi {
-                Firmware::Uefi { vars: work.join("vars.qcow2"), secure_boot: false }
-            } else {
-                Firmware::Bios
-            },
+            firmware: firmware::of(shape, work),
             disk: work.join("disk.qcow2"),
             data: data_disks::files(shape, work),
             access: None,
@@ -65,7 +61,7 @@ impl Run<'_> {
             resume_from,
             migratable: true,
             machine_type: None,
-            tpm: None,
+            tpm: firmware::tpm(shape, run_dir),
             cpu_model: None,
         }
     }

@@ -64,6 +64,11 @@ impl Node {
             .finish()
     }
 
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Another file of the node (`access.json`, `seed.img` of a booted node).
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
