@@ -20,7 +20,7 @@ Actions after it:
   chunked  answer in chunks
   endless  answer with a body without end
   huge     answer with `bytes` (1048576) of standard output, far above MaxEnvelopeSize
-  tamper   change a bit of the encrypted answer
+  tamper   change a bit of the signature of an encrypted answer
   plain    answer an encrypted request in plain
 For "connect": silence (accept and say nothing), cut.
 

@@ -60,7 +60,8 @@ class Session:
     def encrypt(self, envelope, space=False, tamper=False):
         header, data, padding = self.context.wrap_winrm(envelope)
         if tamper:
-            data = data[:-1] + bytes([data[-1] ^ 1])
+            # A bit of the signature: the envelope itself stays readable.
+            header = header[:5] + bytes([header[5] ^ 1]) + header[6:]
         boundary = b"-- Encrypted Boundary" if space else BOUNDARY
         return b"".join([
             boundary, b"\r\n\tContent-Type: ", PROTOCOL.encode(),

@@ -112,11 +112,13 @@ async fn cut_while_a_shell_is_ended_is_no_error() {
 #[tokio::test]
 async fn connection_closed_after_an_answer_loses_nothing_in_silence() {
     for operation in ["Create", "Command", "Receive"] {
-        let fake = rule(json!({ "on": operation, "do": "close" })).await;
-        let ran = run(&fake.client(), "flood 300000").await;
-        match &ran.result {
-            Ok(code) => assert_eq!((*code, ran.bytes().0.len()), (0, 300_000), "{operation}"),
-            Err(error) => assert!(is_cut(error), "{operation}: {error:?}"),
+        let faults = json!({ "rules": [{ "on": operation, "do": "close" }] });
+        for fake in [Fake::https(faults.clone()).await, Fake::ntlm(faults).await] {
+            let ran = run(&fake.client(), "flood 300000").await;
+            match &ran.result {
+                Ok(code) => assert_eq!((*code, ran.bytes().0.len()), (0, 300_000), "{operation}"),
+                Err(error) => assert!(is_cut(error), "{operation}: {error:?}"),
+            }
         }
     }
 }
