@@ -4,7 +4,11 @@
 //! It is ISO 9660 with Joliet names, which Windows reads without a driver of its own. `xorriso` writes
 //! it: the one program of its kind in Debian that is still maintained.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,18 +18,21 @@ use crate::{Error, may_wait, private_file::private_file, proc::Command};
 pub const LABEL: &str = "GOLDSMITH";
 /// The label that cloudbase-init looks for, with files as in [`crate::seed`].
 pub const CLOUDBASE_LABEL: &str = "cidata";
-/// Constant, because a resumed machine needs a medium of the size it was saved with.
-const SIZE: u64 = 4 * 1024 * 1024;
-/// What is left for files: the rest is for the file system.
-const ROOM: usize = 3 * 1024 * 1024;
+/// A medium has this size, or a multiple of it: the same for files that differ little, because a resumed
+/// machine needs a medium of the size it was saved with.
+const STEP: u64 = 4 * 1024 * 1024;
+/// What the file system takes beside the files.
+const OVERHEAD: u64 = 1024 * 1024;
+/// For all files, in bytes. More than drivers need; the caller holds them in memory.
+const ROOM: u64 = 255 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The program that writes the medium, and the package that has it.
 pub(crate) const PROGRAM: &str = "xorriso";
 
-/// A file at the root of the CD.
+/// A file of the CD.
 #[derive(Debug, Clone, Copy)]
 pub struct CdFile<'a> {
-    /// At most 64 characters, without a folder.
+    /// Its path, with `/` between folders and names. Each name has at most 64 characters.
     pub name: &'a str,
     /// Its content.
     pub content: &'a [u8],
@@ -54,14 +61,15 @@ async fn write_in(
     files: &[CdFile<'_>],
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let bytes: usize = files.iter().map(|file| file.content.len()).sum();
+    let bytes: u64 = files.iter().map(|file| file.content.len() as u64).sum();
     if bytes > ROOM {
         let why = format!("the files for the CD have {bytes} bytes, but there is room for {ROOM}");
-        return Err(Error::at(path)(std::io::Error::other(why)));
+        return Err(Error::at(path)(io::Error::other(why)));
     }
     may_wait(|| fs::create_dir_all(folder)).map_err(Error::at(folder))?;
     for file in files {
-        private_file(folder.join(file.name), file.content)?;
+        let to = place(folder, file.name).map_err(Error::at(path))?;
+        private_file(to, file.content)?;
     }
     private_file(path.to_owned(), "")?;
     Command::new(PROGRAM)
@@ -70,8 +78,28 @@ async fn write_in(
         .args([path, folder])
         .run(cancel, Some(DEADLINE))
         .await?;
-    may_wait(|| fs::OpenOptions::new().write(true).open(path)?.set_len(SIZE))
-        .map_err(Error::at(path))
+    let size = (bytes + OVERHEAD).next_multiple_of(STEP);
+    may_wait(|| fill(path, size)).map_err(Error::at(path))
+}
+
+/// The place of a file below `folder`, whose folders exist afterwards.
+fn place(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && part.chars().count() <= 64;
+    if !name.split('/').all(is_plain) {
+        return Err(io::Error::other(format!("{name:?} is not a path of a file on a CD")));
+    }
+    let to = folder.join(name);
+    may_wait(|| to.parent().map_or(Ok(()), fs::create_dir_all))?;
+    Ok(to)
+}
+
+fn fill(path: &Path, size: u64) -> io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let written = file.metadata()?.len();
+    if written > size {
+        return Err(io::Error::other(format!("the CD has {written} bytes, more than {size}")));
+    }
+    file.set_len(size)
 }
 
 #[cfg(test)]
@@ -105,7 +133,7 @@ mod tests {
         let path = dir.path().join("seed.iso");
         write_to(&path, &FILES).await.unwrap();
         let medium = fs::read(&path).unwrap();
-        assert_eq!(medium.len() as u64, SIZE);
+        assert_eq!(medium.len() as u64, STEP);
         assert_eq!(&sector(&medium, 16)[..6], b"\x01CD001");
         assert_eq!(
             sector(&medium, 16)[40..].split(|b| *b == b' ').next().unwrap(),
@@ -142,16 +170,29 @@ mod tests {
         fs::write(&path, "x".repeat(5_000_000)).unwrap();
         write_to(&path, &FILES[..1]).await.unwrap();
         let meta = fs::metadata(&path).unwrap();
-        assert_eq!((meta.len(), meta.permissions().mode() & 0o777), (SIZE, 0o600));
+        assert_eq!((meta.len(), meta.permissions().mode() & 0o777), (STEP, 0o600));
     }
 
     #[tokio::test]
-    async fn files_that_do_not_fit_are_an_error() {
+    async fn larger_files_make_a_larger_medium() {
         let dir = tempfile::tempdir().unwrap();
-        let content = vec![0; ROOM + 1];
-        let big = [CdFile { name: "big", content: &content }];
-        let error = write_to(&dir.path().join("seed.iso"), &big).await.unwrap_err();
-        let text = std::error::Error::source(&error).unwrap().to_string();
-        assert!(text.contains("room for 3145728"), "{text}");
+        let path = dir.path().join("seed.iso");
+        let content = vec![1; 3_200_000];
+        let drivers = ["drivers/net/a.sys", "drivers/net/b.inf"];
+        let files = drivers.map(|name| CdFile { name, content: &content });
+        write_to(&path, &files).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 2 * STEP);
+    }
+
+    #[tokio::test]
+    async fn names_outside_the_medium_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("seed.iso");
+        for name in ["../evil", "/etc/evil", "a//b", "", &"x".repeat(65)] {
+            let error = write_to(&path, &[CdFile { name, content: b"x" }]).await.unwrap_err();
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(why.contains("not a path"), "{name}: {why}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

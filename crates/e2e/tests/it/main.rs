@@ -26,3 +26,4 @@ mod together;
 mod trigger;
 mod validate;
 mod windows;
+mod windows_hardware;

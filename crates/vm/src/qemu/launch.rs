@@ -120,13 +120,20 @@ fn check(host: &Host, spec: &MachineSpec) -> Result<(), Error> {
 /// What QEMU says where KVM has no System Management Mode.
 pub(crate) const NO_SMM: &str = "System Management Mode not supported";
 
-/// Some kernels' KVM has no System Management Mode, which QEMU finds out.
+/// QEMU finds out what the kernel's KVM lacks.
 fn explained(error: Error) -> Error {
     match &error {
         Error::Start { output } if output.contains(NO_SMM) => Error::HostLacks {
             what: "Secure Boot needs System Management Mode, which this host's KVM does not offer",
             remedy: "build on another host, or without KVM (--accel tcg), which takes many times longer",
         },
+        Error::Start { output } if output.contains("HyperV") || output.contains("Hyper-V") => {
+            Error::HostLacks {
+                what: "this host's KVM does not offer Windows the interfaces of a hypervisor (Hyper-V)",
+                remedy: "use a kernel with CONFIG_KVM_HYPERV, or build without KVM (--accel tcg), which takes \
+                         many times longer",
+            }
+        }
         _ => error,
     }
 }
