@@ -9,9 +9,11 @@ $ErrorActionPreference = 'Stop'
 $mac = $a.mac.Replace(':', '-')
 $clock = [Diagnostics.Stopwatch]::StartNew()
 do {
-    $card = Get-NetAdapter -Physical -ErrorAction SilentlyContinue | Where-Object { $_.MacAddress -eq $mac }
-    $found = @($card | Where-Object { $_.Status -eq 'Up' } | Get-NetIPAddress -AddressFamily IPv4 -ErrorAction SilentlyContinue |
-        Where-Object { $_.IPAddress -notlike '169.254.*' -and $_.AddressState -eq 'Preferred' }).Count -gt 0
+    $card = @(Get-NetAdapter -ErrorAction SilentlyContinue | Where-Object { $_.MacAddress -eq $mac -and $_.Status -eq 'Up' })
+    $addresses = @($card | ForEach-Object {
+        Get-NetIPAddress -InterfaceIndex $_.ifIndex -AddressFamily IPv4 -ErrorAction SilentlyContinue
+    } | Where-Object { $_.IPAddress -notlike '169.254.*' -and $_.AddressState -eq 'Preferred' })
+    $found = $addresses.Count -gt 0
     if ($found -eq ($a.wait -eq 'there')) {
         Write-Answer yes
         exit 0

@@ -18,5 +18,6 @@ foreach ($disk in $data) {
     if ($disk.IsOffline) { Set-Disk -Number $disk.Number -IsOffline $false }
     if ($disk.IsReadOnly) { Set-Disk -Number $disk.Number -IsReadOnly $false }
 }
-Write-Answer "online $(@($data | Get-Disk | Where-Object { -not $_.IsOffline }).Count)"
+$online = @($data | ForEach-Object { Get-Disk -Number $_.Number } | Where-Object { -not $_.IsOffline })
+Write-Answer "online $($online.Count)"
 exit 0

@@ -26,8 +26,8 @@ function Restore-Value([string] $key, [string] $name, $value) {
 function Invoke-Part([scriptblock] $work) { try { & $work } catch { [void] $_ } }
 
 Invoke-Part {
-    Get-ChildItem WSMan:\localhost\Listener -ErrorAction Stop | Where-Object { $_.Keys -contains 'Transport=HTTPS' } |
-        Where-Object { (Get-Item "$($_.PSPath)\CertificateThumbprint").Value -eq $before.Thumbprint } | Remove-Item -Recurse -Force
+    $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
+    if ((Get-WSManInstance @listener).CertificateThumbprint -eq $before.Thumbprint) { Remove-WSManInstance @listener }
     if ($before.WinrmBasic) { Set-Item WSMan:\localhost\Service\Auth\Basic $before.WinrmBasic -Force }
     if ($before.WinrmMemory) { Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB $before.WinrmMemory -Force -WarningAction SilentlyContinue }
 }
@@ -52,16 +52,15 @@ Invoke-Part {
     foreach ($task in @($root.GetTasks(1))) { if ($task.Name -like 'goldsmith-*') { $root.DeleteTask($task.Name, 0) } }
 }
 # The user goes after its profile, which may stay loaded for a while after the last session.
-$computer = [ADSI] "WinNT://$env:COMPUTERNAME"
-$sid = $null
-Invoke-Part { $script:sid = (New-Object Security.Principal.NTAccount $env:COMPUTERNAME, $a.user).Translate([Security.Principal.SecurityIdentifier]).Value }
+$account = New-Object Security.Principal.NTAccount $a.user
+try { $sid = $account.Translate([Security.Principal.SecurityIdentifier]).Value } catch { $sid = $null }
 for ($i = 0; $sid -and $i -lt 30; $i++) {
     $mine = Get-CimInstance -ClassName Win32_UserProfile -Filter "SID='$sid'" -ErrorAction SilentlyContinue
     if (-not $mine) { break }
     Invoke-Part { $mine | Remove-CimInstance -ErrorAction Stop }
     Start-Sleep -Seconds 2
 }
-Invoke-Part { $computer.Delete('User', $a.user) }
+& "$env:SystemRoot\System32\net.exe" user $a.user /delete 2>&1 | Out-Null
 $files = "$env:SystemDrive\DeprovisioningScript.ps1", "$env:SystemRoot\Temp\goldsmith-*", "$env:ProgramData\goldsmith",
     "$env:SystemRoot\Panther\unattend.xml", "$env:SystemRoot\Panther\Unattend\unattend.xml", "$env:SystemRoot\System32\Sysprep\unattend.xml"
 Remove-Item -Path $files -Recurse -Force -ErrorAction SilentlyContinue
@@ -71,7 +70,8 @@ $left = @()
 foreach ($file in $files) { if (Test-Path -Path $file) { $left += "file $file" } }
 if (Test-Path $noted) { $left += "registry key $noted" }
 if ($before.Thumbprint -and (Test-Path "Cert:\LocalMachine\My\$($before.Thumbprint)")) { $left += "certificate $($before.Thumbprint)" }
-if (@($computer.Children | Where-Object { $_.SchemaClassName -eq 'User' -and $_.Name -eq $a.user })) { $left += "user $($a.user)" }
+& "$env:SystemRoot\System32\net.exe" user $a.user 2>&1 | Out-Null
+if ($LASTEXITCODE -eq 0) { $left += "user $($a.user)" }
 if (Test-Path "$env:SystemDrive\Users\$($a.user)") { $left += "folder $env:SystemDrive\Users\$($a.user)" }
 & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall show rule name=goldsmith-build | Out-Null
 if ($LASTEXITCODE -eq 0) { $left += 'firewall rule goldsmith-build' }

@@ -16,6 +16,7 @@ $tools = "$env:SystemRoot\System32"
 $noted = 'HKLM:\SOFTWARE\goldsmith'
 $place = "$env:ProgramData\goldsmith"
 $settings = $null
+$again = Test-Path $noted
 
 function Write-Line([string] $text) {
     foreach ($name in 'COM2', 'COM1') {
@@ -44,9 +45,10 @@ function Save-Note([string] $name, $value) {
     if (-not (Test-Path $noted)) { [void] (New-Item -Path $noted -Force) }
     if ($null -ne $value -and $null -eq (Get-ItemProperty $noted).$name) { Set-ItemProperty -Path $noted -Name $name -Value $value }
 }
+# Sets a value of the registry. When all this runs for the second time, what is there is goldsmith's.
 function Set-Noted([string] $key, [string] $name, [int] $value, [string] $note) {
     if (-not (Test-Path $key)) { [void] (New-Item -Path $key -Force) }
-    Save-Note $note (Get-ItemProperty $key).$name
+    if (-not $again) { Save-Note $note (Get-ItemProperty $key).$name }
     Set-ItemProperty -Path $key -Name $name -Value $value -Type DWord
 }
 # How a service starts, in the words of sc.exe.
@@ -56,15 +58,26 @@ function Get-Start([string] $service) {
     @{ 2 = 'auto'; 3 = 'demand'; 4 = 'disabled' }[[int] $key.Start]
 }
 function Set-User {
+    if (Get-Command New-LocalUser -ErrorAction SilentlyContinue) {
+        $secret = ConvertTo-SecureString $settings.password -AsPlainText -Force
+        if (Get-LocalUser -Name $settings.user -ErrorAction SilentlyContinue) {
+            Set-LocalUser -Name $settings.user -Password $secret -PasswordNeverExpires $true
+        } else {
+            [void] (New-LocalUser -Name $settings.user -Password $secret -PasswordNeverExpires -AccountNeverExpires)
+        }
+        # By its number, since the group's name depends on the language.
+        try { Add-LocalGroupMember -SID 'S-1-5-32-544' -Member $settings.user } catch { if (-not $again) { throw } }
+        return
+    }
+    # Windows Server 2012 R2.
     $computer = [ADSI] "WinNT://$env:COMPUTERNAME"
     $known = @($computer.Children | Where-Object { $_.SchemaClassName -eq 'User' -and $_.Name -eq $settings.user })
     $user = if ($known) { $known[0] } else { $computer.Create('User', $settings.user) }
     $user.SetPassword($settings.password)
     $user.SetInfo()
-    # The password does not expire.
-    $user.UserFlags.Value = $user.UserFlags.Value -bor 0x10000
+    # A usual user, whose password does not expire.
+    $user.Put('UserFlags', 0x10201)
     $user.SetInfo()
-    # By its number, since the group's name depends on the language.
     $sid = New-Object Security.Principal.SecurityIdentifier 'S-1-5-32-544'
     $group = $sid.Translate([Security.Principal.NTAccount]).Value.Split('\')[1]
     try { ([ADSI] "WinNT://$env:COMPUTERNAME/$group,group").Add("WinNT://$env:COMPUTERNAME/$($settings.user),user") }
@@ -129,16 +142,17 @@ function Set-Winrm {
     Save-Note WinrmMemory (Get-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB).Value
     Set-Item WSMan:\localhost\Service\Auth\Basic true -Force
     # Installers need more than the gigabyte of a remote shell.
-    Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 0 -Force -WarningAction SilentlyContinue
+    try { Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 0 -Force -WarningAction SilentlyContinue }
+    catch { Write-Line "step the memory of remote shells keeps its limit: $($_.Exception.GetBaseException().Message)" }
     $certificate = Set-Certificate
-    $ours = Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' }
-    if ($ours -and (Get-Item "$($ours.PSPath)\CertificateThumbprint").Value -ne $certificate.Thumbprint) {
-        $ours | Remove-Item -Recurse -Force
-        $ours = $null
+    $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
+    $known = try { Get-WSManInstance @listener } catch { $null }
+    if ($known -and $known.CertificateThumbprint -ne $certificate.Thumbprint) {
+        Remove-WSManInstance @listener
+        $known = $null
     }
-    if (-not $ours) {
-        [void] (New-Item -Path WSMan:\localhost\Listener -Transport HTTPS -Address * -CertificateThumbPrint $certificate.Thumbprint -Force)
-    }
+    $values = @{ Hostname = $env:COMPUTERNAME; CertificateThumbprint = $certificate.Thumbprint }
+    if (-not $known) { [void] (New-WSManInstance @listener -ValueSet $values) }
     $certificate
 }
 # True when SSH lets goldsmith in. Keys of the host are goldsmith's: they must be there before the service starts.
@@ -156,7 +170,7 @@ function Set-Ssh {
     }
     # Open to SYSTEM and administrators alone, or sshd does not use them.
     $rules = New-Object Security.AccessControl.FileSecurity
-    $rules.SetSecurityDescriptorSddlForm('O:BAG:SYD:P(A;;FA;;;SY)(A;;FA;;;BA)')
+    $rules.SetSecurityDescriptorSddlForm('D:P(A;;FA;;;SY)(A;;FA;;;BA)', 'Access')
     foreach ($name in $files.Keys) {
         [IO.File]::WriteAllText("$folder\$name", $files[$name].Trim().Replace("`r`n", "`n") + "`n")
         [IO.File]::SetAccessControl("$folder\$name", $rules)

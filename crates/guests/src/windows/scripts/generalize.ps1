@@ -54,6 +54,11 @@ try {
         & "$env:SystemRoot\System32\taskkill.exe" /f /t /pid $process.Id | Out-Null
         Write-Failed $why
     }
+    # A script that does not wait for Sysprep.
+    $clock = [Diagnostics.Stopwatch]::StartNew()
+    while ((Get-Process -Name sysprep -ErrorAction SilentlyContinue) -and $clock.Elapsed.TotalMinutes -lt 90) {
+        Start-Sleep -Seconds 2
+    }
     if ($process.ExitCode -ne 0) { Write-Failed "$path exited with code $($process.ExitCode)" }
     if ((Get-ImageState) -ne $sealed) { Write-Failed "$path has ended, and the state of the image is $(Get-ImageState)" }
 

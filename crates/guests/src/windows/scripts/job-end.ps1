@@ -6,17 +6,12 @@
 param($a, $lines)
 $ErrorActionPreference = 'Stop'
 $folder = "$env:SystemRoot\Temp\goldsmith-$($a.id)"
-try {
-    $service = New-Object -ComObject Schedule.Service
-    $service.Connect()
-    $root = $service.GetFolder('\')
-    $task = $root.GetTask("goldsmith-$($a.id)")
-    $task.Stop(0)
-    $root.DeleteTask("goldsmith-$($a.id)", 0)
-} catch {
-    # It is gone already.
-    $task = $null
-}
+$service = New-Object -ComObject Schedule.Service
+$service.Connect()
+$root = $service.GetFolder('\')
+# Each may be done already.
+try { $root.GetTask("goldsmith-$($a.id)").Stop(0) } catch { [void] $_ }
+try { $root.DeleteTask("goldsmith-$($a.id)", 0) } catch { [void] $_ }
 # The file of its output stays open until the last of its processes has ended.
 for ($i = 0; $i -lt 20 -and (Test-Path -LiteralPath $folder); $i++) {
     if ($i -gt 0) { Start-Sleep -Milliseconds 500 }

@@ -26,7 +26,7 @@ function Read-Output {
     try {
         if ($file.Length -le $a.offset) { return }
         [void] $file.Seek($a.offset, [IO.SeekOrigin]::Begin)
-        $bytes = New-Object byte[] ([Math]::Min($a.limit, $file.Length - $a.offset))
+        $bytes = New-Object byte[] ([int] [Math]::Min([long] $a.limit, $file.Length - $a.offset))
         $count = $file.Read($bytes, 0, $bytes.Length)
         [Convert]::ToBase64String($bytes, 0, $count)
     } finally {

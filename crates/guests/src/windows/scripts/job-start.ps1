@@ -22,7 +22,7 @@ if (Test-Path -LiteralPath "$folder\boot") { Write-Answer started; exit 0 }
 try {
     if (Test-Path -LiteralPath $folder) { Remove-Item -LiteralPath $folder -Recurse -Force }
     $rules = New-Object Security.AccessControl.DirectorySecurity
-    $rules.SetSecurityDescriptorSddlForm('D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+    $rules.SetSecurityDescriptorSddlForm('D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Access')
     [void] (New-Item -ItemType Directory -Path $folder)
     (Get-Item -LiteralPath $folder).SetAccessControl($rules)
     $file = [IO.File]::Create("$folder\script.ps1")
