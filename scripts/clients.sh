@@ -11,7 +11,7 @@ readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
 # Each is tests/clients/test_PART.py.
 readonly parts=(
   protocol template_rules invalid_templates sources distribute replication regions object_stores staging patch_delete validation
-  optimize runs triggers tokens owners limits private trust sdk powershell deployments fuzz faults cache full_disk
+  optimize windows runs triggers tokens owners limits private trust sdk powershell deployments fuzz faults cache full_disk
 )
 readonly azurite_version=3.35.0
 export PYTHONDONTWRITEBYTECODE=1

@@ -4,10 +4,12 @@ import pathlib
 import subprocess
 
 URN = "Tests:tiny:1:latest"
+WINDOWS_URN = "Tests:windows:1:latest"
 
 
 def catalogue(data, folder):
-    """Creates a catalogue with one image, an empty disk, which suffices for the scripted machine."""
+    """Creates a catalogue with two images, an empty disk that counts as Linux or as Windows, which suffices for the
+    scripted machine."""
     data = pathlib.Path(data)
     data.mkdir(parents=True, exist_ok=True)
     disk = pathlib.Path(folder) / "tiny.qcow2"
@@ -23,6 +25,19 @@ generation = 2
 
 [[image.file]]
 version = "1.0.0"
+path = "{disk}"
+format = "qcow2"
+
+[[image]]
+publisher = "Tests"
+offer = "windows"
+sku = "1"
+description = "An empty disk that counts as Windows"
+generation = 2
+os-type = "Windows"
+
+[[image.file]]
+version = "10.0.1"
 path = "{disk}"
 format = "qcow2"
 '''
@@ -53,6 +68,10 @@ def latest_of(definition):
 
 def shell(*inline, **more):
     return {"type": "Shell", "inline": list(inline), **more}
+
+
+def powershell(*inline, **more):
+    return {"type": "PowerShell", "inline": list(inline), **more}
 
 
 # The scripted machine understands `sleep forever`.

@@ -4,7 +4,8 @@
 //! It interprets four kinds of lines, which suffice for every result of a run: `echo TEXT` prints the
 //! text, `sleep forever` hangs until the run is canceled, `sleep N` ends the script with success after
 //! N seconds, and `exit N` ends it with that code. For a file, it returns the checksum of the received
-//! bytes.
+//! bytes. A guest with Windows does the same for scripts of PowerShell; its restarts and updates
+//! succeed.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(super) fn backend() -> Fake {
     fake.on_call("goldsmith-script", |_, script| simulate(&String::from_utf8_lossy(script)));
     fake.on_call("generalize", |command, _| guests::linux::played(command));
     fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("this machine is only simulated\n"));
+    guests::windows::played::install(&fake, simulate);
     fake
 }
 

@@ -119,10 +119,7 @@ fn validate_notes_what_the_installation_lacks() {
             "WindowsServer",
             "Standard_D2s_v5",
             &windows,
-            &[
-                ("properties.source", "Windows, which does not run here yet"),
-                ("properties.customize[0]", "Windows, which does not run here yet"),
-            ][..],
+            &[("properties.source", "it is Windows, whose images everybody gets for themselves")][..],
         ),
         (
             "RedHat",
@@ -133,6 +130,13 @@ fn validate_notes_what_the_installation_lacks() {
                 ("properties.source", "almalinux:almalinux-x86_64:8-gen1 stands for it here"),
                 ("properties.vmProfile.vmSize", "has 96 vCPUs and 786432 MiB; this host gives"),
             ],
+        ),
+        (
+            "Debian",
+            "debian-12",
+            "Standard_D2s_v5",
+            &windows,
+            &[("properties.source", "the catalogue has no image Debian:debian-12:8-lvm:latest")],
         ),
         (
             "Nobody",
@@ -212,4 +216,75 @@ fn dash_means_standard_input() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("BadCustomizerType"), "{}", stdout(&output));
+}
+
+const OWN_WINDOWS: &str = r#"
+[[image]]
+publisher = "MicrosoftWindowsServer"
+offer = "WindowsServer"
+sku = "2022-datacenter-g2"
+generation = 2
+os-type = "Windows"
+
+[[image.file]]
+version = "1.0.0"
+path = "windows.vhd"
+format = "vhd"
+"#;
+
+#[test]
+fn own_windows_image_is_listed_with_its_system_and_steps_are_checked_against_it() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.dir.path().join("data")).unwrap();
+    sandbox.write("data/catalogue.toml", OWN_WINDOWS);
+    let listed = sandbox.run(&["catalogue", "ls"]);
+    let line = "MicrosoftWindowsServer:WindowsServer:2022-datacenter-g2:1.0.0  Windows  2";
+    assert!(stdout(&listed).contains(line), "{}", stdout(&listed));
+
+    let customize = json!([
+        { "type": "PowerShell", "inline": ["dir"], "runElevated": true },
+        { "type": "WindowsRestart" },
+        { "type": "WindowsUpdate" },
+        { "type": "File", "sourceUri": "https://example.com/a.zip", "destination": "c:\\a.zip" },
+        { "type": "Shell", "inline": ["true"] }
+    ]);
+    let mut value: Value = serde_json::from_str(&template(
+        "MicrosoftWindowsServer",
+        "WindowsServer",
+        "Standard_D2s_v5",
+        &customize,
+    ))
+    .unwrap();
+    value["properties"]["source"]["sku"] = json!("2022-datacenter-g2");
+    value["properties"]["optimize"] = json!({ "vmBoot": { "state": "Enabled" } });
+    sandbox.write("t.json", &value.to_string());
+    let output = sandbox.run(&["--output", "json", "validate", "t.json"]);
+    let result = stdout(&output).lines().find_map(|line| {
+        serde_json::from_str::<Value>(line).ok().filter(|value| value["kind"] == "result")
+    });
+    let notes = result.unwrap()["notes"].clone();
+    let found = notes.as_array().unwrap();
+    let misfits: Vec<_> = found
+        .iter()
+        .filter(|note| note["message"].as_str().unwrap().contains("the source is Windows"))
+        .map(|note| note["target"].as_str().unwrap())
+        .collect();
+    assert_eq!(misfits, ["properties.customize[4]"], "{notes}");
+}
+
+#[test]
+fn import_refuses_a_way_in_that_does_not_fit_the_system() {
+    let sandbox = Sandbox::new();
+    sandbox.write("disk.raw", "");
+    for (words, says) in [
+        (&["--first-contact", "unattend"][..], "is for images of Windows, not of Linux"),
+        (&["--os", "windows", "--first-contact", "specialized"], "needs a login"),
+        (&["--os", "Windows", "--first-contact", "telepathy"], "is not one of `credentials`"),
+        (&["--login", "login.txt"], "is for images of Windows"),
+    ] {
+        let all = [&["image", "import", "mine", "disk.raw"][..], words].concat();
+        let output = sandbox.run(&all);
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{says}: {}", stderr(&output));
+    }
 }
