@@ -18,8 +18,10 @@ use crate::{
     },
 };
 
-/// The upper limit for ending a command and its shell.
-const CLEAN_UP: Duration = Duration::from_secs(10);
+/// The upper limit for ending a shell while the command's caller waits. It goes on in the background.
+const HOLD_UP: Duration = Duration::from_secs(10);
+/// The upper limit for ending a command and its shell in the background. A busy guest takes long.
+const CLEAN_UP: Duration = Duration::from_secs(60);
 /// When the service refuses a command's input, the command has most likely ended, and its exit code
 /// is on its way. The end of waiting for it.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
@@ -140,8 +142,8 @@ struct Open {
 impl Open {
     /// Ends the command and the shell. That it fails is no error: the command has ended before.
     async fn end(mut self, link: &mut Link) {
-        let _ = timeout(CLEAN_UP, end(link, &self.letterhead, &self.shell, &self.command)).await;
-        self.ended = true;
+        let ending = end(link, &self.letterhead, &self.shell, &self.command);
+        self.ended = timeout(HOLD_UP, ending).await.is_ok();
     }
 }
 

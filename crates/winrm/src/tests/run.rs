@@ -114,6 +114,8 @@ async fn silent_service_after_the_end_holds_the_result_up_for_ten_seconds() {
     let begun = Instant::now();
     assert_eq!(service.run(Input::Empty, &mut Kept::default()).await.unwrap(), 0);
     assert_eq!(begun.elapsed().as_secs(), 10);
+    service.until_asked("Delete").await;
+    assert_eq!(service.asked()[4..], ["Signal", "Signal", "Delete"]);
 }
 
 #[tokio::test]
