@@ -18,3 +18,4 @@ mod ram;
 mod replicate;
 mod template;
 mod validate;
+mod windows;

@@ -24,7 +24,7 @@ use images::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Ended, Host, MachineSpec,
+    Ended, Host, MachineSpec, OsType,
     fake::{Call, Fake, Mishap, Point, Reaction, Then},
 };
 
@@ -57,7 +57,12 @@ impl Bench {
         // Saves of RAM in the background need more processors than the guest has.
         host.cpus = 8;
         let fake = Fake::new();
-        fake.on_call("generalize", |command, _| guests::linux::played(command));
+        match first_contact.os() {
+            OsType::Linux => {
+                fake.on_call("generalize", |command, _| guests::linux::played(command))
+            }
+            OsType::Windows => guests::windows::played::install(&fake, |_| Reaction::exit(0)),
+        }
         let bench = Self { dir, layout, host, fake, also: json!({}) };
         bench.store_source(first_contact).await;
         bench
@@ -72,7 +77,7 @@ impl Bench {
             virtual_size: 4 << 20,
             data: Vec::new(),
             origin: Origin {
-                os_type: "Linux".into(),
+                os_type: first_contact.os().to_string(),
                 architecture: "x64".into(),
                 generation: "V2".into(),
                 first_contact,
