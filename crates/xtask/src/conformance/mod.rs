@@ -48,6 +48,8 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing<'a> {
     Pass,
+    /// What goes to the guest and back is proven, what the guest makes of it is not.
+    OnTheWire(&'a str),
     /// On purpose.
     Differs(&'a str),
     NotYet(&'a str),
@@ -77,6 +79,7 @@ fn page(tree: &Tree) -> (String, Vec<Finding>) {
         let remark = remarks.get(number).copied();
         let row = match standing(remark, tests) {
             Ok(Standing::Pass) => format!("| {number} | pass |"),
+            Ok(Standing::OnTheWire(why)) => format!("| {number} | wire proven | {why} |"),
             Ok(Standing::Differs(why)) => format!("| {number} | differs | {why} |"),
             Ok(Standing::NotYet(why)) => format!("| {number} | not yet | {why} |"),
             Err(why) => {
@@ -109,13 +112,15 @@ fn standing<'a>(
             Ok(Standing::Pass)
         };
     };
-    match (remark.strip_prefix("differs: "), remark.strip_prefix("not yet: ")) {
-        (Some(why), _) => Ok(Standing::Differs(why)),
-        (None, Some(_)) if !tests.is_empty() => {
+    match remark.split_once(": ") {
+        Some(("differs", why)) => Ok(Standing::Differs(why)),
+        Some(("wire proven", _)) if tests.is_empty() => Err("no test proves it on the wire"),
+        Some(("wire proven", why)) => Ok(Standing::OnTheWire(why)),
+        Some(("not yet", _)) if !tests.is_empty() => {
             Err("tests prove what the remark says is not there yet")
         }
-        (None, Some(why)) => Ok(Standing::NotYet(why)),
-        (None, None) => Err("a remark begins with `differs: ` or `not yet: `"),
+        Some(("not yet", why)) => Ok(Standing::NotYet(why)),
+        _ => Err("a remark begins with `differs: `, `wire proven: ` or `not yet: `"),
     }
 }
 

@@ -39,6 +39,16 @@ fn unproven_statement_needs_a_remark_and_proven_one_none() {
 }
 
 #[test]
+fn statement_about_a_guest_that_no_test_has_is_proven_on_the_wire_only() {
+    let tree = tree(&files("2 wire proven: guest unproven\n3 not yet: no time\n", TEST));
+    let (text, findings) = page(&tree);
+    assert_eq!(findings, []);
+    assert!(text.contains("| 2 | wire proven | guest unproven |\n"), "{text}");
+    let without = messages("3 wire proven: guest unproven\n", TEST);
+    assert_eq!(without, ["no test proves it on the wire"]);
+}
+
+#[test]
 fn mark_without_a_test_is_found() {
     let remarks = "1 not yet: a\n2 not yet: b\n3 not yet: c\n";
     let wrong = ["// conformance: 1\nfn helper() {}\n", "// conformance: 1\nstruct Test;\n"];
