@@ -1,7 +1,7 @@
 //! Translates a machine's description into QEMU's arguments, without I/O.
 //!
 //! A change here changes the hardware that a saved RAM expects, so that nodes of an earlier
-//! goldsmith cannot be resumed. Raise [`Layout::version`] with it, unless it concerns only the host.
+//! goldsmith cannot be resumed. Raise [`hardware::version`] with it, unless it concerns only the host.
 //! What the guests' systems have in common is here, the rest in [`linux`] and [`windows`].
 //!
 //! # KVM
@@ -26,13 +26,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Accel, Access, Bridge, Firmware, Host, MachineSpec, OsType, credentials};
+use crate::{Accel, Access, Bridge, Firmware, Host, MachineSpec, OsType, credentials, hardware};
 
 mod firmware;
 mod linux;
 mod windows;
-
-pub(crate) use firmware::TPM_SOCKET;
 
 /// The QMP socket in the run folder. The folder is QEMU's working directory, because a socket's
 /// path is limited to 107 bytes.
@@ -95,15 +93,9 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
 
 /// The hardware for one system.
 pub(crate) trait Layout: Sync {
-    /// Distinguishes it in the identity of a saved RAM.
-    fn version(&self) -> &'static str;
-
     /// Options of `-machine`. Merging equal pages of guests would split huge pages, and let one guest
     /// find out what is in the memory of another one.
     fn machine(&self) -> &'static str;
-
-    /// What it adds to the CPU model, with a comma before.
-    fn cpu_features(&self, accel: &Accel) -> &'static str;
 
     /// The value of `-rtc`.
     fn clock(&self) -> &'static str;
@@ -191,7 +183,7 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec, layout: &dyn Layo
         },
     );
     let cpu = spec.cpu_model.as_deref().unwrap_or(&host.cpu_model);
-    args.put("-cpu", format!("{cpu}{}", layout.cpu_features(&host.accel)));
+    args.put("-cpu", format!("{cpu}{}", hardware::cpu_features(spec.os, host.accel == Accel::Kvm)));
     args.put("-smp", spec.vcpus.to_string());
     args.put("-m", format!("{}M", spec.memory_mib));
     args.put("-rtc", layout.clock());

@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    OsType, RamFormat, args, may_wait,
+    OsType, RamFormat, hardware, may_wait,
     proc::{self, Command, find_program},
 };
 
@@ -69,6 +69,8 @@ impl Error {
 }
 
 const KVM: &str = "/dev/kvm";
+/// What QEMU says where KVM has no System Management Mode.
+pub(crate) const NO_SMM: &str = "System Management Mode not supported";
 const INSTALL_QEMU: &str = "apt-get install qemu-system-x86";
 const INSTALL_QEMU_IMG: &str = "apt-get install qemu-utils";
 
@@ -239,7 +241,7 @@ impl Host {
     /// The processor that guests with this system see and that builds depend on: a model's name, or the
     /// full identity of the host's processor, and what the system's hardware adds to it.
     pub fn guest_cpu(&self, os: OsType) -> String {
-        let features = args::layout(os).cpu_features(&self.accel);
+        let features = hardware::cpu_features(os, self.accel == Accel::Kvm);
         match self.cpu_model.as_str() {
             cpu::HOST => {
                 format!("{}{features} {}", self.cpu_model, self.cpu_identity).trim_end().into()
@@ -259,7 +261,7 @@ impl Host {
     pub fn ram_identity(&self, os: OsType) -> String {
         let accel = self.accel.name();
         let Self { version, cpu_identity, .. } = self;
-        let layout = args::layout(os).version();
+        let layout = hardware::version(os);
         format!("qemu-{version} {accel} layout-{layout} {cpu_identity}").trim_end().to_owned()
     }
 }

@@ -18,6 +18,7 @@ pub mod disk;
 mod error;
 pub mod fake;
 pub mod guest;
+mod hardware;
 pub mod host;
 mod machine;
 mod os_type;

@@ -22,11 +22,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
-    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, TPM_SOCKET},
+    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET},
     may_wait,
     proc::Daemon,
     qmp, serial, tap,
-    tpm::Tpm,
+    tpm::{self, Tpm},
 };
 
 mod contact;
@@ -40,7 +40,6 @@ mod seal;
 mod usernet;
 mod watch;
 
-pub(crate) use launch::NO_SMM;
 use watch::Watch;
 
 /// How long QEMU may take to exit after a request.
@@ -329,7 +328,7 @@ async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
 
 fn remove_leftovers(run_dir: &Path) {
     may_wait(|| {
-        for name in [QMP_SOCKET, SERIAL_SOCKET, TPM_SOCKET, PID_FILE] {
+        for name in [QMP_SOCKET, SERIAL_SOCKET, tpm::SOCKET, PID_FILE] {
             let _ = fs::remove_file(run_dir.join(name));
         }
     })

@@ -19,15 +19,15 @@ use std::{
 };
 
 use crate::{
-    Error,
-    args::TPM_SOCKET,
-    may_wait,
+    Error, may_wait,
     proc::{Command, Daemon, find_program},
 };
 
 pub(crate) const PROGRAM: &str = "swtpm";
 /// The command that installs it.
 pub(crate) const INSTALL: &str = "apt-get install swtpm";
+/// The emulator's socket in the run folder.
+pub(crate) const SOCKET: &str = "tpm.sock";
 /// The emulator's own output, in the run folder.
 const LOG: &str = "swtpm.log";
 /// The state folder's name in the run folder, since a comma in its path would end the option.
@@ -56,12 +56,12 @@ impl Tpm {
         let daemon = Command::new(program)
             .args(["socket", "--tpm2", "--terminate"])
             .args(["--tpmstate", &format!("dir={STATE},mode=0600")])
-            .args(["--ctrl", &format!("type=unixio,path={TPM_SOCKET},mode=0600")])
+            .args(["--ctrl", &format!("type=unixio,path={SOCKET},mode=0600")])
             .env(RUN_DIR, run_dir)
             .cwd(run_dir)
             .start(log)?;
         let tpm = Self(daemon);
-        match tpm.listening(&run_dir.join(TPM_SOCKET)).await {
+        match tpm.listening(&run_dir.join(SOCKET)).await {
             Ok(()) => Ok(tpm),
             Err(()) => {
                 tpm.kill();
@@ -102,7 +102,7 @@ impl Tpm {
 fn prepare(run_dir: &Path, state: &Path) -> io::Result<File> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
     let link = run_dir.join(STATE);
-    for old in [&link, &run_dir.join(TPM_SOCKET)] {
+    for old in [&link, &run_dir.join(SOCKET)] {
         if fs::symlink_metadata(old).is_ok_and(|meta| !meta.is_dir()) {
             fs::remove_file(old)?;
         }

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::{Args, drive, node, read_only};
-use crate::{Firmware, Host, MachineSpec};
-
-/// The socket of the TPM's emulator in the run folder.
-pub(crate) const TPM_SOCKET: &str = "tpm.sock";
+use crate::{Firmware, Host, MachineSpec, tpm};
 
 /// Options of `-machine`.
 ///
@@ -37,7 +34,7 @@ pub(super) fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
 /// The state of the emulator travels in a saved RAM.
 pub(super) fn tpm(args: &mut Args, spec: &MachineSpec) {
     if spec.tpm.is_some() {
-        args.put("-chardev", format!("socket,id=tpm0,path={TPM_SOCKET}"));
+        args.put("-chardev", format!("socket,id=tpm0,path={}", tpm::SOCKET));
         args.put("-tpmdev", "emulator,id=tpm0,chardev=tpm0");
         args.put("-device", "tpm-crb,tpmdev=tpm0");
     }

@@ -4,22 +4,13 @@
 //! the ticks of the RTC, which Linux does not.
 
 use super::{Args, Layout, data_drive, drive, node, read_only};
-use crate::{Accel, MachineSpec};
+use crate::MachineSpec;
 
-/// Raise the version with every change that a saved RAM notices.
 pub(crate) struct Linux;
 
 impl Layout for Linux {
-    fn version(&self) -> &'static str {
-        "1"
-    }
-
     fn machine(&self) -> &'static str {
         "vmport=off,sata=off,dump-guest-core=off,mem-merge=off"
-    }
-
-    fn cpu_features(&self, _: &Accel) -> &'static str {
-        ""
     }
 
     fn clock(&self) -> &'static str {

@@ -7,9 +7,6 @@
 //! - Disks and CDs on AHCI. A virtio disk needs a driver that was bound before the disk became the
 //!   boot disk; images from Azure have only Hyper-V's.
 //! - [`CARD`] is `e1000e`; `e1000` is the alternative, for editions that lack its driver.
-//! - The enlightenments that tell Windows about its hypervisor, so that it needs fewer exits and keeps
-//!   its clock. Only those that can be migrated: not `hv-passthrough`, nor `hv-reenlightenment`, which
-//!   needs a fixed frequency. They are part of the processor, and so of the keys of nodes.
 //! - No HPET, whose interrupts cost Windows much. It counts the ticks of the RTC instead, which
 //!   `driftfix` repeats when they came late.
 //! - The clock is in UTC, which needs the time zone UTC or the setting `RealTimeIsUniversal`.
@@ -17,9 +14,8 @@
 //!   then hides it from programs.
 
 use super::{Args, Layout, data_drive, drive, node, read_only};
-use crate::{Accel, MachineSpec};
+use crate::MachineSpec;
 
-/// Raise the version with every change that a saved RAM notices.
 pub(crate) struct Windows;
 
 const CARD: &str = "e1000e";
@@ -31,22 +27,8 @@ const MOST_CDS: usize = PORTS - 2;
 const DATA_SLOT: usize = 0x10;
 
 impl Layout for Windows {
-    fn version(&self) -> &'static str {
-        "windows-1"
-    }
-
     fn machine(&self) -> &'static str {
         "vmport=off,hpet=off,dump-guest-core=off,mem-merge=off"
-    }
-
-    fn cpu_features(&self, accel: &Accel) -> &'static str {
-        match accel {
-            Accel::Kvm => {
-                ",hv-relaxed,hv-vapic,hv-spinlocks=0x1fff,hv-vpindex,hv-runtime,hv-time,hv-synic,\
-                 hv-stimer,hv-frequencies,hv-tlbflush,hv-ipi"
-            }
-            Accel::Tcg { .. } => "",
-        }
     }
 
     fn clock(&self) -> &'static str {

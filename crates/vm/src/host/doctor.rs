@@ -5,13 +5,12 @@ use std::{fs, path::Path};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Accel, DEADLINE, Error, Host, INSTALL_QEMU_IMG, KVM, NoKvm, Version, cpus, firmware,
+    Accel, DEADLINE, Error, Host, INSTALL_QEMU_IMG, KVM, NO_SMM, NoKvm, Version, cpus, firmware,
     is_installed, kvm, usable_memory_mib,
 };
 use crate::{
     answer_cd, may_wait,
     proc::{self, Command, find_program},
-    qemu::NO_SMM,
     tpm,
 };
 

@@ -16,7 +16,7 @@ use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
     console::Console,
-    credentials, may_wait,
+    credentials, host, may_wait,
     proc::{Command, Daemon},
     qmp, tap,
     tpm::Tpm,
@@ -117,13 +117,10 @@ fn check(host: &Host, spec: &MachineSpec) -> Result<(), Error> {
     Ok(())
 }
 
-/// What QEMU says where KVM has no System Management Mode.
-pub(crate) const NO_SMM: &str = "System Management Mode not supported";
-
 /// QEMU finds out what the kernel's KVM lacks.
 fn explained(error: Error) -> Error {
     match &error {
-        Error::Start { output } if output.contains(NO_SMM) => Error::HostLacks {
+        Error::Start { output } if output.contains(host::NO_SMM) => Error::HostLacks {
             what: "Secure Boot needs System Management Mode, which this host's KVM does not offer",
             remedy: "build on another host, or without KVM (--accel tcg), which takes many times longer",
         },

@@ -45,5 +45,5 @@ async fn lost_emulator_is_found_and_ended() {
     drop(tpm);
     qemu::end(&run).await.unwrap();
     tokio::time::timeout(QUIT, ended).await.unwrap();
-    assert!(!run.join(TPM_SOCKET).exists());
+    assert!(!run.join(SOCKET).exists());
 }
