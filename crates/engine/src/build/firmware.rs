@@ -16,7 +16,7 @@ use images::{
 };
 use vm::{Firmware, disk, may_wait};
 
-use super::Run;
+use super::{Run, overlay::overlay};
 use crate::node::Shape;
 
 /// The prefix of the TPM's files in a node.
@@ -47,7 +47,7 @@ pub(super) async fn vars_upon(
     below: &Path,
 ) -> Result<()> {
     let (_, bytes) = template(run, shape)?;
-    super::live::overlay(run.host, work, below, VARS, bytes).await
+    overlay(run.host, work, below, VARS, bytes).await
 }
 
 /// The firmware's own variables, and their size in bytes.

@@ -28,7 +28,7 @@ use super::{
     Plan, Run, access,
     contact::{Came, Contact, Entered},
     data_disks, firmware, identities,
-    live::overlay,
+    overlay::overlay,
     power::unless_gone,
     seeding::Seeding,
 };

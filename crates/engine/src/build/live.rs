@@ -18,13 +18,14 @@ use images::{
 };
 use sources::SourceImage;
 use tokio::task::JoinHandle;
-use vm::{Access, Guest, Host, Machine, RamFile, Seal, disk, may_wait};
+use vm::{Access, Guest, Machine, RamFile, Seal, may_wait};
 
 use super::{
     Run,
     chain::{Chain, Link},
     contact::{Came, Contact, Entered},
     data_disks, firmware, identities,
+    overlay::overlay,
     plan::Plan,
     power::unless_gone,
     ram::{Ram, Tally, Unfinished},
@@ -398,19 +399,6 @@ async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Res
         firmware::vars_upon(run, shape, work, below).await?;
     }
     data_disks::upon(run, shape, work, below).await
-}
-
-/// Creates an overlay `name` in `work` on the file with the same name in `below`.
-pub(super) async fn overlay(
-    host: &Host,
-    work: &Path,
-    below: &Path,
-    name: &str,
-    bytes: u64,
-) -> Result<()> {
-    disk::create_overlay(host, &work.join(name), &below.join(name), bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))
 }
 
 /// An unreadable node does not count as absent: making it again would take hours, and it could not

@@ -21,6 +21,7 @@ mod live;
 mod machine;
 mod measure;
 mod network;
+mod overlay;
 mod plan;
 mod power;
 mod ram;

@@ -14,6 +14,7 @@ use images::{
 };
 use serde::Serialize;
 use sources::fetch::Fetched;
+use vm::OsType;
 
 use super::{Action, Customizer, NamedFile, Place, required};
 
@@ -57,11 +58,13 @@ fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Arc<dyn Customiz
 }
 
 impl File {
-    /// The path of the file in the machine. A destination that ends in a slash is a folder, and the
-    /// file name comes from the address. `None` if the address has no file name, or if the
+    /// The path of the file in the machine. A destination that ends in a slash, or with a drive's letter
+    /// in a backslash, is a folder, and the file name comes from the address. `None` if the address has no file name, or if the
     /// destination ends in `.` or `..`.
     fn target(&self) -> Option<String> {
-        let last = self.destination.rsplit('/').next().unwrap_or_default();
+        let has_drive = self.destination.as_bytes().get(1) == Some(&b':');
+        let ends = |c: char| c == '/' || has_drive && c == '\\';
+        let last = self.destination.rsplit(ends).next().unwrap_or_default();
         if matches!(last, "." | "..") {
             return None;
         }
@@ -112,15 +115,18 @@ struct CopyFile {
 }
 
 impl CopyFile {
-    fn failed(&self, what: &str) -> Error {
-        Error::new(
-            self.failure,
-            format!("cannot write {:?} in the guest: {what}", self.destination),
-        )
-        .hint(
-            "the parent folder must exist and the build user must be able to write there; \
-             put it below /tmp and move it with sudo in a Shell customizer",
-        )
+    fn failed(&self, os: OsType, what: &str) -> Error {
+        let hint = match os {
+            OsType::Linux => {
+                "the parent folder must exist and the build user must be able to write there; \
+                 put it below /tmp and move it with sudo in a Shell customizer"
+            }
+            OsType::Windows => {
+                "the parent folder must exist: make it in a PowerShell customizer, and check the drive's letter"
+            }
+        };
+        let text = format!("cannot write {:?} in the guest: {what}", self.destination);
+        Error::new(self.failure, text).hint(hint)
     }
 }
 
@@ -148,14 +154,15 @@ impl Action for CopyFile {
             destination: &self.destination,
             limit: SETTING_OUT + Duration::from_secs(bytes / SLOWEST),
         };
+        let failed = |what: &str| self.failed(place.system.os_type(), what);
         match place.system.copy(place.at, copying, out).await? {
             Copied::Arrived(sha256) if sha256 == self.source.sha256 => Ok(()),
-            Copied::Arrived(sha256) => Err(self.failed(&format!(
+            Copied::Arrived(sha256) => Err(failed(&format!(
                 "it arrived with SHA-256 {sha256} where {} was sent",
                 self.source.sha256
             ))),
-            Copied::Failed(why) => Err(self.failed(&why).details(out.tail())),
-            Copied::IsFolder => Err(self.failed("it is a folder").details(out.tail()).hint(
+            Copied::Failed(why) => Err(failed(&why).details(out.tail())),
+            Copied::IsFolder => Err(failed("it is a folder").details(out.tail()).hint(
                 "the destination is a folder: end it with / to put the file there under its \
                      own name",
             )),
@@ -184,6 +191,11 @@ mod tests {
             ("https://example.org/a/..", "/tmp/", None),
             ("https://example.org/a/notes.txt", "/tmp/.", None),
             ("https://example.org/a/notes.txt", "..", None),
+            ("https://example.org/a/notes.txt", r"C:\Temp\", Some(r"C:\Temp\notes.txt")),
+            ("https://example.org/a/notes.txt", "C:/Temp/", Some("C:/Temp/notes.txt")),
+            ("https://example.org/a/notes.txt", r"C:\Temp\x", Some(r"C:\Temp\x")),
+            ("https://example.org/a/notes.txt", r"C:\Temp\..", None),
+            ("https://example.org/a/notes.txt", r"odd\", Some(r"odd\")),
         ] {
             assert_eq!(
                 copy(source, destination).target().as_deref(),
