@@ -235,9 +235,11 @@ pub fn machine_error(error: vm::Error) -> Error {
         vm::Error::Canceled | vm::Error::Proc(vm::proc::Error::Canceled { .. }) => {
             (ErrorCode::Canceled, Vec::new(), None)
         }
-        vm::Error::Io { .. } | vm::Error::Qmp { .. } | vm::Error::Proc(_) | vm::Error::Input(_) => {
-            (ErrorCode::InternalError, Vec::new(), None)
-        }
+        vm::Error::NotForwarded { .. }
+        | vm::Error::Io { .. }
+        | vm::Error::Qmp { .. }
+        | vm::Error::Proc(_)
+        | vm::Error::Input(_) => (ErrorCode::InternalError, Vec::new(), None),
     };
     let coded = Error::new(code, message).details(details).caused_by(error);
     match hint {

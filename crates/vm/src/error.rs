@@ -57,6 +57,12 @@ pub enum Error {
         /// The SHA-256 of the certificate that the server showed.
         actual: String,
     },
+    /// The machine was started without a way to the guest's service.
+    #[error("no port of this host is forwarded to the guest's {service} server")]
+    NotForwarded {
+        /// `SSH` or `WinRM`.
+        service: &'static str,
+    },
     /// The guest cannot be reached over HTTPS, since its certificate is not known.
     #[error("the guest's certificate is not known: {known:?} is not the SHA-256 of one")]
     NoCertificate {

@@ -306,7 +306,7 @@ impl Backend for Fake {
         }
         let ram = spec.resume_from.as_ref().map(|ram| &ram.path);
         let missing = [Some(&spec.disk), ram, spec.seed.as_ref()];
-        let mut missing = missing.into_iter().flatten().chain(&spec.data);
+        let mut missing = missing.into_iter().flatten().chain(&spec.data).chain(&spec.cds);
         if let Some(path) = missing.find(|path| !path.exists()) {
             return Err(Error::Start { output: format!("Could not open '{}'", path.display()) });
         }

@@ -10,7 +10,7 @@
 //! - No HPET, whose interrupts cost Windows much. It counts the ticks of the RTC instead, which
 //!   `driftfix` repeats when they came late.
 //! - The clock is in UTC, which needs the time zone UTC or the setting `RealTimeIsUniversal`.
-//! - Two serial ports: images from Azure give the first one to the emergency console (EMS), and Windows
+//! - Two serial ports: images from Azure may give the first one to the emergency console (EMS), and Windows
 //!   then hides it from programs.
 
 use super::{Args, Layout, data_drive, drive, node, read_only};

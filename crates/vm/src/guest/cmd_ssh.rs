@@ -73,3 +73,6 @@ impl Guest for CmdGuest {
         ssh::run(channel, command, Frame::none(), stdin, sink).await
     }
 }
+
+#[cfg(test)]
+mod tests;

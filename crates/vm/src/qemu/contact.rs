@@ -21,6 +21,7 @@ use super::{QemuMachine, usernet};
 use crate::{
     Access, Door, Error, Guest, WindowsAccess, args,
     guest::{self, Failure, cmd_ssh::CmdGuest, ssh, winrm::WinrmGuest},
+    serial,
 };
 
 /// The pause after an attempt that the guest refused.
@@ -48,10 +49,8 @@ pub(super) async fn connect(
     cancel: &CancellationToken,
 ) -> Result<Box<dyn Guest>, Error> {
     let (guest_port, name) = guest::service(access);
-    let port = super::Machine::forwarded(machine, guest_port).ok_or_else(|| Error::Ssh {
-        what: format!("no port is forwarded to the guest's {name} server"),
-        source: None,
-    })?;
+    let port = super::Machine::forwarded(machine, guest_port)
+        .ok_or(Error::NotForwarded { service: name })?;
     let entry = Entry { machine, access, address: ([127, 0, 0, 1], port).into(), guest_port };
     let last = Mutex::new(String::new());
     tokio::select! {
@@ -70,7 +69,7 @@ pub(super) async fn connect(
 fn missed(name: &str, last: &str) -> String {
     match last {
         why if name == "WinRM" && !why.is_empty() => {
-            format!("the guest's first answer over {name} (last: {why})")
+            format!("the guest's first answer over {name} (last: {})", serial::one_line(why))
         }
         _ => format!("the guest's first answer over {name}"),
     }
