@@ -12,11 +12,11 @@ Set-Location "$env:SystemDrive\"
 [IO.File]::WriteAllText("$folder\finishing", '')
 for ($i = 0; $i -lt 120 -and (Test-Path -LiteralPath $folder); $i++) { Start-Sleep -Seconds 1 }
 
-# Where the first boot (first.ps1) has noted what it found.
+# What the first boot (first.ps1) has noted. Without that, the machine's user and settings are not the build's, but those
+# of the disk that the user of goldsmith has brought.
 $noted = 'HKLM:\SOFTWARE\goldsmith'
 $before = Get-ItemProperty $noted -ErrorAction SilentlyContinue
-$policy = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System'
-$bitlocker = 'HKLM:\SYSTEM\CurrentControlSet\Control\BitLocker'
+$mine = $before.User -and $before.User -eq $a.user
 # Gives a value of the registry back what it had, or removes it.
 function Restore-Value([string] $key, [string] $name, $value) {
     if ($null -eq $value) { Remove-ItemProperty -Path $key -Name $name -ErrorAction SilentlyContinue }
@@ -24,43 +24,58 @@ function Restore-Value([string] $key, [string] $name, $value) {
 }
 # Runs a part, which must not keep the others from running: what it leaves is found below.
 function Invoke-Part([scriptblock] $work) { try { & $work } catch { [void] $_ } }
-
-Invoke-Part {
-    $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
-    if ((Get-WSManInstance @listener).CertificateThumbprint -eq $before.Thumbprint) { Remove-WSManInstance @listener }
-    if ($before.WinrmBasic) { Set-Item WSMan:\localhost\Service\Auth\Basic $before.WinrmBasic -Force }
-    if ($before.WinrmMemory) { Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB $before.WinrmMemory -Force -WarningAction SilentlyContinue }
+function Restore-Winrm {
+    Invoke-Part {
+        $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
+        if ($before.Thumbprint -and (Get-WSManInstance @listener).CertificateThumbprint -eq $before.Thumbprint) {
+            Remove-WSManInstance @listener
+        }
+        if ($before.WinrmBasic) { Set-Item WSMan:\localhost\Service\Auth\Basic $before.WinrmBasic -Force }
+        if ($before.WinrmMemory) {
+            Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB $before.WinrmMemory -Force -WarningAction SilentlyContinue
+        }
+    }
+    # Ends all sessions of the build user.
+    Invoke-Part { Stop-Service WinRM -Force -ErrorAction Stop }
+    if ($before.WinrmStart) { & "$env:SystemRoot\System32\sc.exe" config WinRM start= $before.WinrmStart | Out-Null }
+    if ($before.Thumbprint) {
+        Invoke-Part { Remove-Item -Path "Cert:\LocalMachine\My\$($before.Thumbprint)" -DeleteKey -Force -ErrorAction Stop }
+    }
 }
-# Ends all sessions of the build user.
-Invoke-Part { Stop-Service WinRM -Force -ErrorAction Stop }
-Invoke-Part { if ($before.WinrmStart) { & "$env:SystemRoot\System32\sc.exe" config WinRM start= $before.WinrmStart | Out-Null } }
-Invoke-Part {
-    if (-not $before.SshdStart) { return }
+function Restore-Ssh {
     Stop-Service sshd -Force -ErrorAction SilentlyContinue
-    Get-Process -Name sshd -ErrorAction SilentlyContinue | Stop-Process -Force
+    Get-Process -Name sshd -ErrorAction SilentlyContinue | Stop-Process -Force -ErrorAction SilentlyContinue
     & "$env:SystemRoot\System32\sc.exe" config sshd start= $before.SshdStart | Out-Null
+    # The next start makes keys of the host anew.
     Remove-Item -Path "$env:ProgramData\ssh\ssh_host_*", "$env:ProgramData\ssh\administrators_authorized_keys" -Force -ErrorAction SilentlyContinue
 }
-Invoke-Part { Remove-Item -Path "Cert:\LocalMachine\My\$($before.Thumbprint)" -DeleteKey -Force -ErrorAction Stop }
-Invoke-Part { & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null }
-Restore-Value $policy LocalAccountTokenFilterPolicy $before.TokenFilter
-Restore-Value $bitlocker PreventDeviceEncryption $before.PreventEncryption
+# The user goes after its profile, which may stay loaded for a while after the last session.
+function Remove-User {
+    $account = New-Object Security.Principal.NTAccount $a.user
+    try { $sid = $account.Translate([Security.Principal.SecurityIdentifier]).Value } catch { return }
+    for ($i = 0; $i -lt 30; $i++) {
+        $profiles = Get-CimInstance -ClassName Win32_UserProfile -Filter "SID='$sid'" -ErrorAction SilentlyContinue
+        if (-not $profiles) { break }
+        Invoke-Part { $profiles | Remove-CimInstance -ErrorAction Stop }
+        Start-Sleep -Seconds 2
+    }
+    & "$env:SystemRoot\System32\net.exe" user $a.user /delete 2>&1 | Out-Null
+}
+
+if ($before) {
+    Restore-Winrm
+    if ($before.SshdStart) { Restore-Ssh }
+    & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null
+    Restore-Value 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System' LocalAccountTokenFilterPolicy $before.TokenFilter
+    Restore-Value 'HKLM:\SYSTEM\CurrentControlSet\Control\BitLocker' PreventDeviceEncryption $before.PreventEncryption
+}
 Invoke-Part {
     $service = New-Object -ComObject Schedule.Service
     $service.Connect()
     $root = $service.GetFolder('\')
     foreach ($task in @($root.GetTasks(1))) { if ($task.Name -like 'goldsmith-*') { $root.DeleteTask($task.Name, 0) } }
 }
-# The user goes after its profile, which may stay loaded for a while after the last session.
-$account = New-Object Security.Principal.NTAccount $a.user
-try { $sid = $account.Translate([Security.Principal.SecurityIdentifier]).Value } catch { $sid = $null }
-for ($i = 0; $sid -and $i -lt 30; $i++) {
-    $mine = Get-CimInstance -ClassName Win32_UserProfile -Filter "SID='$sid'" -ErrorAction SilentlyContinue
-    if (-not $mine) { break }
-    Invoke-Part { $mine | Remove-CimInstance -ErrorAction Stop }
-    Start-Sleep -Seconds 2
-}
-& "$env:SystemRoot\System32\net.exe" user $a.user /delete 2>&1 | Out-Null
+if ($mine) { Remove-User }
 $files = "$env:SystemDrive\DeprovisioningScript.ps1", "$env:SystemRoot\Temp\goldsmith-*", "$env:ProgramData\goldsmith",
     "$env:SystemRoot\Panther\unattend.xml", "$env:SystemRoot\Panther\Unattend\unattend.xml", "$env:SystemRoot\System32\Sysprep\unattend.xml"
 Remove-Item -Path $files -Recurse -Force -ErrorAction SilentlyContinue
@@ -70,9 +85,11 @@ $left = @()
 foreach ($file in $files) { if (Test-Path -Path $file) { $left += "file $file" } }
 if (Test-Path $noted) { $left += "registry key $noted" }
 if ($before.Thumbprint -and (Test-Path "Cert:\LocalMachine\My\$($before.Thumbprint)")) { $left += "certificate $($before.Thumbprint)" }
-& "$env:SystemRoot\System32\net.exe" user $a.user 2>&1 | Out-Null
-if ($LASTEXITCODE -eq 0) { $left += "user $($a.user)" }
-if (Test-Path "$env:SystemDrive\Users\$($a.user)") { $left += "folder $env:SystemDrive\Users\$($a.user)" }
+if ($mine) {
+    & "$env:SystemRoot\System32\net.exe" user $a.user 2>&1 | Out-Null
+    if ($LASTEXITCODE -eq 0) { $left += "user $($a.user)" }
+    if (Test-Path "$env:SystemDrive\Users\$($a.user)") { $left += "folder $env:SystemDrive\Users\$($a.user)" }
+}
 & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall show rule name=goldsmith-build | Out-Null
 if ($LASTEXITCODE -eq 0) { $left += 'firewall rule goldsmith-build' }
 

@@ -64,6 +64,7 @@ function Set-User {
             Set-LocalUser -Name $settings.user -Password $secret -PasswordNeverExpires $true
         } else {
             [void] (New-LocalUser -Name $settings.user -Password $secret -PasswordNeverExpires -AccountNeverExpires)
+            Save-Note User $settings.user
         }
         # By its number, since the group's name depends on the language.
         try { Add-LocalGroupMember -SID 'S-1-5-32-544' -Member $settings.user } catch { if (-not $again) { throw } }
@@ -78,6 +79,7 @@ function Set-User {
     # A usual user, whose password does not expire.
     $user.Put('UserFlags', 0x10201)
     $user.SetInfo()
+    if (-not $known) { Save-Note User $settings.user }
     $sid = New-Object Security.Principal.SecurityIdentifier 'S-1-5-32-544'
     $group = $sid.Translate([Security.Principal.NTAccount]).Value.Split('\')[1]
     try { ([ADSI] "WinNT://$env:COMPUTERNAME/$group,group").Add("WinNT://$env:COMPUTERNAME/$($settings.user),user") }
