@@ -55,6 +55,8 @@ impl Fake {
     async fn spawn(mut command: Command, files: tempfile::TempDir) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // What it leaves when it is killed goes with the folder.
+        let pipes = pipes.env("TMPDIR", files.path());
         let mut child = pipes.current_dir(folder).kill_on_drop(true).spawn().unwrap();
         let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
