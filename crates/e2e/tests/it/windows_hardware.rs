@@ -9,7 +9,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Accel, Firmware, Host, Machine, MachineSpec, OsType, Qemu, RamFile, SaveRam, Seal,
+    Accel, Access, Door, Error, Firmware, Host, Machine, MachineSpec, OsType, Qemu, RamFile,
+    SaveRam, Seal, WindowsAccess,
     answer_cd::{self, CdFile},
     disk,
 };
@@ -30,6 +31,7 @@ fn spec(dir: &Path, seed: &Path, resume_from: Option<RamFile>) -> MachineSpec {
         seed: Some(seed.to_owned()),
         cds: vec![seed.to_owned()],
         resume_from,
+        forwards: vm::guest::forwards(OsType::Windows),
         ..machine::spec(dir, 256)
     }
 }
@@ -71,6 +73,21 @@ fn is_same_tpm(dir: &Path, kept: &[u8]) -> bool {
     state.len() == kept.len() && state.iter().zip(kept).filter(|(a, b)| a != b).count() < 32
 }
 
+/// No system has set up the network card.
+async fn nobody_answers(machine: &dyn Machine) {
+    let windows = WindowsAccess {
+        password: "none".into(),
+        certificate: Some("ab".repeat(32)),
+        door: Door::WinrmHttps,
+    };
+    let access = Access { windows: Some(windows), ..Access::generate("goldsmith").unwrap() };
+    let limit = Duration::from_secs(5);
+    let connected = machine.connect(&access, limit, &CancellationToken::new()).await;
+    let Err(Error::Timeout { what, serial, .. }) = connected else { panic!("somebody answers") };
+    assert_eq!(what, "the guest's first answer over WinRM (last: the guest's network is not up)");
+    assert!(serial.iter().any(|line| line.starts_with("BdsDxe:")), "{serial:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn machine_for_windows_is_sealed_and_resumed_with_its_tpm() {
     let host = Host::probe(Some(Accel::Tcg { why: "KVM may lack what Secure Boot needs".into() }))
@@ -85,9 +102,7 @@ async fn machine_for_windows_is_sealed_and_resumed_with_its_tpm() {
     let first = first_folder(&host, root).await;
     let started = vm::Backend::start(&backend, &spec(&first, &seed, None), &never).await.unwrap();
     booted(started.as_ref()).await;
-    for port in [5986, 5985, 22] {
-        assert!(vm::guest::forwards(OsType::Windows).contains(&(0, port)));
-    }
+    nobody_answers(started.as_ref()).await;
     started.press("ret").await.unwrap();
     assert!(started.press("no such key").await.is_err());
 
