@@ -7,6 +7,8 @@
 # as they arrive. The script gets the arguments as `$a` and the lines as `$lines`.
 # Exit code 90: the input ended too early.
 $global:ProgressPreference = 'SilentlyContinue'
+# WinRM asks for this code page; over SSH the console has another.
+try { [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false } catch { [void] $_ }
 $goldsmith = $input
 if (-not $goldsmith.MoveNext()) { exit 90 }
 $goldsmithArguments = ConvertFrom-Json ([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($goldsmith.Current)))

@@ -161,6 +161,8 @@ function Set-Winrm {
 function Set-Ssh {
     if (-not (Get-Service sshd -ErrorAction SilentlyContinue)) { return $false }
     Save-Note SshdStart (Get-Start sshd)
+    # At a later boot somebody may be connected already.
+    if ((Get-ItemProperty $noted).Door -eq 'ssh' -and (Get-Service sshd).Status -eq 'Running') { return $true }
     $folder = "$env:ProgramData\ssh"
     Stop-Service sshd -Force -ErrorAction SilentlyContinue
     [void] (New-Item -ItemType Directory -Path $folder -Force)
@@ -188,10 +190,13 @@ function Invoke-Open {
     $door = 'winrm'
     try { if (Set-Ssh) { $door = 'ssh' } }
     catch { Write-Line "step SSH cannot be used: $($_.Exception.GetBaseException().Message)" }
-    & "$tools\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null
-    $rule = 'name=goldsmith-build', 'dir=in', 'action=allow', 'protocol=TCP', 'localport=22,5986', 'profile=any'
-    & "$tools\netsh.exe" advfirewall firewall add rule $rule | Out-Null
-    if ($LASTEXITCODE -ne 0) { throw "the firewall did not take the build's rule: netsh exited with $LASTEXITCODE" }
+    & "$tools\netsh.exe" advfirewall firewall show rule name=goldsmith-build | Out-Null
+    if ($LASTEXITCODE -ne 0) {
+        $rule = 'name=goldsmith-build', 'dir=in', 'action=allow', 'protocol=TCP', 'localport=22,5986', 'profile=any'
+        & "$tools\netsh.exe" advfirewall firewall add rule $rule | Out-Null
+        if ($LASTEXITCODE -ne 0) { throw "the firewall did not take the build's rule: netsh exited with $LASTEXITCODE" }
+    }
+    Save-Note Door $door
     Write-Line "door $door"
     $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($certificate.RawData)
     Write-Line "certificate $([BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant())"
