@@ -190,6 +190,10 @@ function Invoke-Open {
     $door = 'winrm'
     try { if (Set-Ssh) { $door = 'ssh' } }
     catch { Write-Line "step SSH cannot be used: $($_.Exception.GetBaseException().Message)" }
+    # Windows Server 2012 R2 and before.
+    if ($door -eq 'winrm' -and [Environment]::OSVersion.Version.Build -lt 10240) {
+        Write-Line 'step this Windows may have no cipher in common with goldsmith for HTTPS: an image with OpenSSH has another door'
+    }
     & "$tools\netsh.exe" advfirewall firewall show rule name=goldsmith-build | Out-Null
     if ($LASTEXITCODE -ne 0) {
         $rule = 'name=goldsmith-build', 'dir=in', 'action=allow', 'protocol=TCP', 'localport=22,5986', 'profile=any'
