@@ -27,7 +27,7 @@ pub use self::wire::Plan;
 use self::wire::{Alias, Parsed, WireImage, parse};
 pub(super) use self::{
     checksum::{Checksum, Listing, Pledge},
-    recipe::{Bootstrap, Debian},
+    recipe::{Bootstrap, Debian, WindowsIso},
     wire::{FileImage, UrlImage},
 };
 use super::source_cache::{self, Named};

@@ -23,6 +23,7 @@ mod import;
 mod published;
 mod scripts;
 mod source_cache;
+mod windows_iso;
 mod work;
 
 use std::{
@@ -118,6 +119,8 @@ pub struct Workshop<'a> {
     pub ledger: &'a Ledger,
     /// The folder of the run, which is released with it.
     pub run_dir: &'a Path,
+    /// The run's logs, which stay.
+    pub log_dir: &'a Path,
 }
 
 /// Verifies the image if it is in the source cache; fetches or creates it otherwise. Of two
@@ -272,10 +275,10 @@ async fn make(
             let made = bootstrap::make(cx, host, entry, recipe, work.path()).await;
             made.map(|version| (version, None))
         }
-        Origin::Bootstrap(Bootstrap::WindowsIso(_)) => Err(Error::new(
-            ErrorCode::UnsupportedFeature,
-            "this goldsmith cannot install Windows from an ISO yet",
-        )),
+        Origin::Bootstrap(Bootstrap::WindowsIso(recipe)) => {
+            let made = windows_iso::make(cx, workshop, entry, recipe, work.path());
+            Box::pin(made).await.map(|version| (version, None))
+        }
         Origin::Url(image) => given::download(cx, host, image, work.path()).await,
         Origin::File(image) => {
             given::take(cx, host, image, work.path()).await.map(|()| (image.version.clone(), None))

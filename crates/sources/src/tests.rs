@@ -68,6 +68,7 @@ impl Bench {
             backend: &Fake::new(),
             ledger: &ledger,
             run_dir: self.folder.path(),
+            log_dir: self.folder.path(),
         };
         obtain(&self.cx, workshop, entry).await
     }

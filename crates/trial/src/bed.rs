@@ -146,8 +146,10 @@ impl<'a> Bed<'a> {
         let qcow2 = "qcow2".to_owned();
         match &self.trial.image {
             Image::Catalogue(entry) => {
+                let evidence = self.evidence();
                 let Self { backend, ledger, dir, .. } = *self;
-                let workshop = Workshop { host, backend, ledger, run_dir: dir };
+                let workshop =
+                    Workshop { host, backend, ledger, run_dir: dir, log_dir: &evidence };
                 let image = sources::obtain(cx, workshop, entry).await?;
                 let (disk, bytes) = (image.disk.clone(), image.virtual_size);
                 self.source = Some(image);

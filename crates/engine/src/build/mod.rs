@@ -199,6 +199,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         backend: run.backend,
         ledger: &run.ledger,
         run_dir: &run.run_dir,
+        log_dir: &run.log_dir,
     };
     let obtain = plan.source.obtain(cx, workshop);
     let source = cx.step(Step::Source, &plan.source.title(), obtain).await?;

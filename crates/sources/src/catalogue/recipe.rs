@@ -57,6 +57,9 @@ pub(crate) struct WindowsIso {
     pub(crate) index: u32,
     /// Size of the disk; builds can make it larger.
     pub(crate) disk_mib: u32,
+    /// Disk space that the installation takes.
+    #[serde(default = "usual_work")]
+    pub(crate) work_mib: u32,
     /// An ISO with drivers that Setup installs, such as virtio-win's.
     pub(crate) drivers: Option<PathBuf>,
     /// The key of a licence, for editions that cannot be installed without.
@@ -215,6 +218,10 @@ fn main_only() -> Vec<String> {
 
 fn english() -> String {
     "en-US".to_owned()
+}
+
+fn usual_work() -> u32 {
+    24 << 10
 }
 
 fn four_gib() -> u64 {
