@@ -8,6 +8,7 @@ import pytest
 
 import deployment_files
 import templates
+import windows_files
 
 AZ = os.environ["AZ"]
 WITHIN_S = "120"
@@ -318,6 +319,55 @@ def test_outputs_validators_and_error_handlers_are_combined_before_creation(worl
     assert shown["lastRunStatus"]["runState"] == "Succeeded", shown["lastRunStatus"]
     outputs = az("image", "builder", "show-runs", *one)
     assert sorted(output["name"] for output in outputs) == ["parts-image", "version"], outputs
+
+
+# conformance: 62, 63, 129
+def test_windows_template_is_combined_of_every_customizer_and_built(world, group, scripts):
+    az, service, _ = world
+    scripts.files.update({"/setup.ps1": b"echo from the address\r\n", "/tool.zip": b"content"})
+    az("sig", "image-definition", "create", "-g", group, "-r", "gallery1", "-i", "desktop", "-p", "me", "-f", "desktop",
+       "-s", "1", "--os-type", "Windows", "--hyper-v-generation", "V2")
+    one = ["-g", group, "-n", "desktop"]
+
+    def part(*words):
+        az("image", "builder", *words, *one, "--defer", parse=False)
+
+    def step(name, kind, *words):
+        part("customizer", "add", "--customizer-name", name, "--type", kind, *words)
+
+    part("create", "--image-source", templates.WINDOWS_URN, "--identity", "builder", "--managed-image-destinations",
+         "desktop-image=westus2", "--shared-image-destinations", "gallery1/desktop=westus2")
+    step("inline", "powershell", "--inline-script", "echo inline", "exit 3", "--exit-codes", "0", "3")
+    step("address", "powershell", "--script-url", f"{scripts.url}/setup.ps1")
+    step("restart", "windows-restart", "--restart-check-command", "echo up", "--restart-timeout", "10m")
+    step("copy", "file", "--file-source", f"{scripts.url}/tool.zip", "--dest-path", "C:\\tools\\tool.zip")
+    step("update", "windows-update", "--search-criteria", "IsInstalled=0", "--filters",
+         "exclude:$_.Title -like '*Preview*'", "include:$true", "--update-limit", "20")
+    made = az("image", "builder", "update", *one)
+    assert made["provisioningState"] == "Succeeded", made
+    assert [step["type"] for step in made["customize"]] == [
+        "PowerShell", "PowerShell", "WindowsRestart", "File", "WindowsUpdate",
+    ]
+    az("image", "builder", "run", *one, parse=False)
+    shown = az("image", "builder", "show", *one)
+    assert shown["lastRunStatus"]["runState"] == "Succeeded", shown["lastRunStatus"]
+    image = az("image", "show", "-g", group, "-n", "desktop-image")
+    assert image["storageProfile"]["osDisk"]["osType"] == "Windows"
+    assert len(az("sig", "image-version", "list", "-g", group, "-r", "gallery1", "-i", "desktop")) == 1
+
+
+# conformance: 103
+def test_windows_template_from_a_file_is_created(world, group, scripts):
+    az, service, folder = world
+    scripts.files.update({"/setup.ps1": b"echo from the address\r\n", "/tool.zip": b"content"})
+    made = windows_files.windows(service, "from-file", group, customize=windows_files.steps(scripts.url))
+    kind = {"type": "Microsoft.VirtualMachineImages/imageTemplates", "apiVersion": "2024-02-01"}
+    file = folder / "windows.json"
+    file.write_text(json.dumps(kind | made))
+    made = az("image", "builder", "create", "-g", group, "-n", "windows", "--image-template", str(file))
+    assert made["provisioningState"] == "Succeeded"
+    assert (made["customize"][1]["runElevated"], made["customize"][1]["runAsSystem"]) == (True, True)
+    az("image", "builder", "delete", "-g", group, "-n", "windows", parse=False)
 
 
 # conformance: 86, 102, 136
