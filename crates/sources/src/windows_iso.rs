@@ -62,9 +62,8 @@ pub(super) async fn make(
     let started = Timestamp::now();
     // A word that nothing else in the guest writes.
     let mark = uuid::Uuid::new_v4().simple().to_string();
-    let run_dir = workshop.run_dir.join("installation");
-    let spec = spec(cx, workshop, entry.generation, recipe, work, &run_dir, &mark).await?;
-    let held = Releasable::Machine { run_dir: run_dir.clone() };
+    let spec = spec(cx, workshop, entry.generation, recipe, work, &mark).await?;
+    let held = Releasable::Machine { run_dir: spec.run_dir.clone() };
     may_wait(|| workshop.ledger.hold(held.clone()))
         .code(ErrorCode::HostNotReady, || "cannot write to the ledger".to_owned())?;
     let machine = workshop.backend.start(&spec, &cx.cancel).await.map_err(machine_error)?;
@@ -89,7 +88,7 @@ fn check(workshop: Workshop<'_>, recipe: &WindowsIso) -> Result<()> {
                 .hint("name the ISO of a Windows that you have a licence for"));
         }
     }
-    let needs = u64::from(recipe.memory_mib);
+    let needs = recipe.memory_mib;
     match workshop.host.memory_mib < needs {
         false => Ok(()),
         true => Err(Error::new(
@@ -110,11 +109,10 @@ async fn spec(
     generation: u8,
     recipe: &WindowsIso,
     work: &Path,
-    run_dir: &Path,
     mark: &str,
 ) -> Result<MachineSpec> {
-    let host = workshop.host;
-    may_wait(|| fs::create_dir_all(run_dir))
+    let (host, run_dir) = (workshop.host, workshop.run_dir.join("installation"));
+    may_wait(|| fs::create_dir_all(&run_dir))
         .code(ErrorCode::HostNotReady, || format!("cannot write to {}", run_dir.display()))?;
     let disk = work.join(DISK);
     let bytes = u64::from(recipe.disk_mib) << 20;
@@ -126,7 +124,7 @@ async fn spec(
     written.map_err(machine_error)?;
     Ok(MachineSpec {
         name: format!("install-{mark}"),
-        run_dir: run_dir.to_owned(),
+        run_dir,
         os: OsType::Windows,
         vcpus: VCPUS.min(host.cpus.max(1)),
         memory_mib: recipe.memory_mib,

@@ -117,18 +117,18 @@ fn layout(partitions: &[Partition]) -> String {
             Some(mib) => format!("<Size>{mib}</Size>"),
             None => "<Extend>true</Extend>".to_owned(),
         };
-        let _ = write!(
+        let _ = writeln!(
             made,
             "            <CreatePartition wcm:action=\"add\"><Order>{order}</Order><Type>{}</Type>{size}\
-             </CreatePartition>\n",
+             </CreatePartition>",
             partition.kind
         );
         let format = partition.format.map(|name| format!("<Format>{name}</Format>"));
         let active = if partition.is_active { "<Active>true</Active>" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             changed,
             "            <ModifyPartition wcm:action=\"add\"><Order>{order}</Order>\
-             <PartitionID>{order}</PartitionID>{}{active}</ModifyPartition>\n",
+             <PartitionID>{order}</PartitionID>{}{active}</ModifyPartition>",
             format.unwrap_or_default()
         );
     }
@@ -141,9 +141,10 @@ fn layout(partitions: &[Partition]) -> String {
 fn drivers() -> String {
     let mut paths = String::new();
     for (index, letter) in LETTERS.split(' ').enumerate() {
-        let _ = write!(
+        let _ = writeln!(
             paths,
-            "        <PathAndCredentials wcm:action=\"add\" wcm:keyValue=\"{}\"><Path>{letter}:\\</Path></PathAndCredentials>\n",
+            "        <PathAndCredentials wcm:action=\"add\" wcm:keyValue=\"{}\">\
+             <Path>{letter}:\\</Path></PathAndCredentials>",
             index + 1
         );
     }

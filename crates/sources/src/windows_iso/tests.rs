@@ -193,9 +193,8 @@ async fn silent_guest_has_a_deadline_and_is_pressed_a_key_only_at_its_beginning(
     else {
         panic!("{:?}", bench.entry)
     };
-    fs::create_dir_all(bench.run_dir()).unwrap();
-    let (work, run_dir) = (bench.folder.path(), bench.run_dir());
-    let spec = spec(&bench.cx, workshop, 1, recipe, work, &run_dir, "m").await.unwrap();
+    let work = bench.folder.path();
+    let spec = spec(&bench.cx, workshop, 1, recipe, work, "m").await.unwrap();
     let machine = bench.fake.start(&spec, &bench.cx.cancel).await.unwrap();
     tokio::time::pause();
     let began = tokio::time::Instant::now();
