@@ -4,7 +4,8 @@
 # again is a no-op that takes a moment.
 #
 #   scripts/setup.sh           what `make demo` needs
-#   scripts/setup.sh --test    also cargo-deny, built once for your user: it checks licenses and dependencies; and Wine
+#   scripts/setup.sh --test    also cargo-deny, built once for your user: it checks licenses and dependencies; and what
+#                              machines with Windows need
 #   scripts/setup.sh --bench   also Packer, to measure against
 #   scripts/setup.sh --clients also what the clients' tests install themselves with: Python's virtual environments, npm
 set -euo pipefail
@@ -25,8 +26,6 @@ wanted=(
   "e2fsprogs|makes the root file system of the bootstrapped image"
   "dosfstools|makes the EFI partition and the seed disk"
   "mtools|fills them without mounting anything"
-  "xorriso|makes the CD that tells a build machine with Windows what it is for"
-  "swtpm|the virtual TPM of build machines that ask for one"
   "fdisk|sfdisk writes the partition table"
   "openssh-client|ssh and ssh-keygen, for goldsmith shell and the bench"
   "iproute2|ip puts build machines on a bridge"
@@ -43,7 +42,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 
 # Prints the lines of `wanted` whose package is not installed.
 missing_packages() {
@@ -209,7 +208,13 @@ main() {
   if { $test || $clients; } && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
     wanted+=("python3-venv|virtual environments for clients of Azure and of Windows")
   fi
-  if $test; then wanted+=("wine64|its cmd.exe tries what goldsmith sends to guests with Windows"); fi
+  if $test; then
+    wanted+=(
+      "xorriso|makes the CD that tells a build machine with Windows what it is for"
+      "swtpm|the virtual TPM of build machines that ask for one"
+      "wine64|its cmd.exe tries what goldsmith sends to guests with Windows"
+    )
+  fi
   if $clients && ! command -v npm >/dev/null; then wanted+=("npm|installs Azurite, which stands for Azure's blob storage"); fi
   command -v dpkg-query >/dev/null || supported_release
   install_missing
