@@ -208,9 +208,11 @@ main() {
   if { $test || $clients; } && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
     wanted+=("python3-venv|virtual environments for clients of Azure and of Windows")
   fi
+  if $test || $clients; then
+    wanted+=("xorriso|makes the CD that tells a build machine with Windows what it is for")
+  fi
   if $test; then
     wanted+=(
-      "xorriso|makes the CD that tells a build machine with Windows what it is for"
       "swtpm|the virtual TPM of build machines that ask for one"
       "wine64|its cmd.exe tries what goldsmith sends to guests with Windows"
     )
