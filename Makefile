@@ -35,6 +35,11 @@ test-floods: setup ## ten minutes of a guest that writes without end, in the ser
 test-ram: setup ## 200 times: seal a busy guest, kill it, load its RAM and compare (about half an hour)
 	@scripts/test.sh --ram
 
+.PHONY: test-windows
+test-windows: ## templates for Windows on a guest that plays it, with the faults that take long to see (about ten minutes)
+	@scripts/setup.sh --test
+	@scripts/test.sh --windows
+
 .PHONY: fuzz-template
 fuzz-template: ## random templates, expressions and arguments for ten minutes, or for SECONDS=N
 	@scripts/fuzz.sh template $(or $(SECONDS),600)

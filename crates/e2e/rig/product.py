@@ -6,6 +6,7 @@ that begin with the mark of the arguments.
 
 import base64
 import hashlib
+import inspect
 import json
 import os
 import threading
@@ -74,7 +75,8 @@ class Call:
         kind = name(self.text) or "without a name"
         function = getattr(self, "on_" + kind.replace("-", "_"), None)
         if function is not None:
-            return function(**{key: value for key, value in self.arguments.items() if key != "mark"}) or 0
+            known = inspect.signature(function).parameters
+            return function(**{key: value for key, value in self.arguments.items() if key in known}) or 0
         self.stderr.write(f"the rig does not know the script {kind}\r\n".encode())
         return 1
 
@@ -86,7 +88,7 @@ class Call:
     def on_boot_id(self):
         self.answer("boot", places.boot_id())
 
-    def on_settled(self, **_):
+    def on_settled(self):
         """At once, where Windows waits some seconds to see whether it stays so."""
         self.on_boot_id()
         if busy := jobs.busy():
@@ -125,7 +127,7 @@ class Call:
             file.write(f"Write-Output '>>> Sysprepping VM ...'\r\n{SYSPREP}\r\n")
         self.answer("placed")
 
-    def on_upload(self, path, **_):
+    def on_upload(self, path):
         user = places.load()["user"]
         is_rooted = path[:1] in "/\\" or path[1:2] == ":"
         at = places.real(path if is_rooted else f"C:\\Users\\{user}\\{path}")
@@ -160,7 +162,7 @@ class Call:
         except language.Stopped:
             return INTERRUPTED
 
-    def on_job_start(self, id, user, password, arguments=None):
+    def on_job_start(self, id, user, password, arguments=None, **_):
         script = b"".join(self.pieces).decode()
         state = places.load()
         if user != "SYSTEM" and (user, password) != (state["user"], state["password"]):

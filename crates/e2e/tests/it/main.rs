@@ -26,4 +26,5 @@ mod together;
 mod trigger;
 mod validate;
 mod windows;
+mod windows_faults;
 mod windows_hardware;

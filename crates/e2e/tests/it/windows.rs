@@ -27,24 +27,24 @@ fn build(lab: &Lab, body: &Value) -> Done {
 }
 
 /// The error of a build that fails in the guest.
-fn failed(lab: &Lab, customize: &Value) -> Value {
+pub(crate) fn failed(lab: &Lab, customize: &Value) -> Value {
     let done = build(lab, &windows(customize));
     assert_eq!(done.code, 5, "{}\n{}", done.stdout, done.stderr);
     done.event("error")
 }
 
 /// All that an error says.
-fn told(error: &Value) -> String {
+pub(crate) fn told(error: &Value) -> String {
     let details = error["details"].as_array().cloned().unwrap_or_default();
     let parts = [&error["message"], &error["hint"]].into_iter().chain(&details);
     parts.map(text).collect::<Vec<_>>().join("\n")
 }
 
-fn power_shell(lines: &[&str]) -> Value {
+pub(crate) fn power_shell(lines: &[&str]) -> Value {
     json!({ "type": "PowerShell", "inline": lines })
 }
 
-fn elevated(lines: &[&str]) -> Value {
+pub(crate) fn elevated(lines: &[&str]) -> Value {
     json!({ "type": "PowerShell", "runElevated": true, "inline": lines })
 }
 
