@@ -260,7 +260,7 @@ async fn with_evidence(error: Error, machine: &dyn Machine, log_dir: &Path) -> E
 }
 
 fn late(recipe: &WindowsIso) -> Error {
-    let text = format!("Windows was not installed within {} minutes", recipe.minutes);
+    let text = format!("Windows was not installed within {} min", recipe.minutes);
     Error::new(ErrorCode::SourceUnavailable, text).hint(
         "the serial port shows how far it came; `minutes` of the entry in the catalogue gives it longer",
     )
