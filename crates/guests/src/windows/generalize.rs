@@ -91,18 +91,18 @@ fn refused(why: &str, lines: Vec<String>) -> Error {
         .hint(hint)
 }
 
-/// Waits for the guest's last word. A machine that is off has said it: it stays on otherwise.
+/// Waits for the guest's last word.
 async fn finished(at: At<'_>, mark: &str) -> Result<()> {
     let cancel = CancellationToken::new();
     let beginning = format!("goldsmith {mark} ");
     let word = tokio::select! {
         biased;
         word = at.machine.console_line(&beginning, FINISH, &cancel) => word,
-        () = at.machine.gone() => return Ok(()),
+        () = at.machine.gone() => return off_without_a_word(at),
     };
     let word = match word {
         Ok(word) => word,
-        Err(vm::Error::Gone { .. }) => return Ok(()),
+        Err(vm::Error::Gone { .. }) => return off_without_a_word(at),
         Err(vm::Error::Timeout { serial, .. }) => {
             let minutes = FINISH.as_secs() / 60;
             let text = format!(
@@ -119,5 +119,19 @@ async fn finished(at: At<'_>, mark: &str) -> Result<()> {
         )
         .hint("remove it in a customizer, or do not copy it there in the first place")),
         _ => Ok(()),
+    }
+}
+
+/// Something else may have switched the machine off, before the build's user was removed. A guest whose
+/// serial ports cannot be used has no word to say; one that has told its certificate there has.
+fn off_without_a_word(at: At<'_>) -> Result<()> {
+    match at.access.windows.as_ref().and_then(|windows| windows.certificate.as_ref()) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ErrorCode::GeneralizeFailed,
+            "the machine powered off before the guest said that the traces of the build are removed",
+        )
+        .details(at.machine.serial_tail(20))
+        .hint("no script may schedule a shutdown")),
     }
 }

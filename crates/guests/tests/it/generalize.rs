@@ -61,8 +61,23 @@ async fn leftovers_fail_the_build() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guest_that_powers_off_without_a_word_has_no_leftovers() {
-    let mut stage = stage("MARK sealed\r\n", 0, None).await;
+async fn guest_that_powers_off_without_a_word_passes_only_if_it_never_said_one() {
+    for (certificate, is_fine) in [(None, true), (Some("00".repeat(32)), false)] {
+        let mut stage = powers_off().await;
+        stage.access.windows.as_mut().unwrap().certificate = certificate;
+        match run(&mut stage).await {
+            Ok(()) => assert!(is_fine),
+            Err(error) => {
+                assert!(!is_fine && error.code == ErrorCode::GeneralizeFailed, "{error}");
+                assert!(error.message.contains("before the guest said"), "{error}");
+            }
+        }
+    }
+}
+
+/// A guest that is sealed, and off at the end of its job.
+async fn powers_off() -> Stage {
+    let stage = stage("MARK sealed\r\n", 0, None).await;
     stage.fake.on_call("-EncodedCommand", {
         let mark = Mutex::new(String::new());
         move |_, stdin| {
@@ -80,7 +95,7 @@ async fn guest_that_powers_off_without_a_word_has_no_leftovers() {
             }
         }
     });
-    run(&mut stage).await.unwrap();
+    stage
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,24 +22,51 @@ function Restore-Value([string] $key, [string] $name, $value) {
     if ($null -eq $value) { Remove-ItemProperty -Path $key -Name $name -ErrorAction SilentlyContinue }
     else { Set-ItemProperty -Path $key -Name $name -Value $value -Type DWord }
 }
-# Runs a part, which must not keep the others from running: what it leaves is found below.
-function Invoke-Part([scriptblock] $work) { try { & $work } catch { [void] $_ } }
+# Runs a part, which must not keep the others from running: what it leaves is found below. Its first error ends it.
+function Invoke-Part([scriptblock] $work) {
+    $ErrorActionPreference = 'Stop'
+    try { & $work } catch { [void] $_ }
+}
+# The service's settings can be changed only while it runs, whatever the template has done with it.
 function Restore-Winrm {
+    Invoke-Part { if ((Get-Service WinRM).Status -ne 'Running') { Set-Service WinRM -StartupType Manual; Start-Service WinRM } }
+    $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
     Invoke-Part {
-        $listener = @{ ResourceURI = 'winrm/config/Listener'; SelectorSet = @{ Address = '*'; Transport = 'HTTPS' } }
         if ($before.Thumbprint -and (Get-WSManInstance @listener).CertificateThumbprint -eq $before.Thumbprint) {
             Remove-WSManInstance @listener
         }
-        if ($before.WinrmBasic) { Set-Item WSMan:\localhost\Service\Auth\Basic $before.WinrmBasic -Force }
+    }
+    Invoke-Part { if ($before.WinrmBasic -eq 'false') { Set-Item WSMan:\localhost\Service\Auth\Basic false -Force } }
+    Invoke-Part {
         if ($before.WinrmMemory) {
             Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB $before.WinrmMemory -Force -WarningAction SilentlyContinue
         }
     }
+}
+# What would let others in. Settings that cannot be read count as open.
+function Find-Winrm {
+    try {
+        if ($before.WinrmBasic -eq 'false' -and (Get-Item WSMan:\localhost\Service\Auth\Basic -ErrorAction Stop).Value -ne 'false') {
+            'setting Basic of WinRM'
+        }
+        foreach ($listener in @(Get-WSManInstance -ResourceURI winrm/config/Listener -Enumerate)) {
+            if ($before.Thumbprint -and $listener.CertificateThumbprint -eq $before.Thumbprint) { 'HTTPS listener of WinRM' }
+        }
+    } catch {
+        "settings of WinRM, which cannot be read: $($_.Exception.Message -replace '\s+', ' ')"
+    }
+}
+# `start`: how the service starts now. Another way than first.ps1 has set, which is automatically, is the template's.
+function Close-Winrm($start) {
     # Ends all sessions of the build user.
-    Invoke-Part { Stop-Service WinRM -Force -ErrorAction Stop }
-    if ($before.WinrmStart) { & "$env:SystemRoot\System32\sc.exe" config WinRM start= $before.WinrmStart | Out-Null }
+    Invoke-Part { Stop-Service WinRM -Force }
+    $start = if ($start -eq 2) { $before.WinrmStart } else { @{ 3 = 'demand'; 4 = 'disabled' }[[int] $start] }
+    if ($start) { & "$env:SystemRoot\System32\sc.exe" config WinRM start= $start | Out-Null }
     if ($before.Thumbprint) {
-        Invoke-Part { Remove-Item -Path "Cert:\LocalMachine\My\$($before.Thumbprint)" -DeleteKey -Force -ErrorAction Stop }
+        $certificate = "Cert:\LocalMachine\My\$($before.Thumbprint)"
+        Invoke-Part { Remove-Item -Path $certificate -DeleteKey -Force }
+        # Where Sysprep has made the key unreadable, it cannot be removed together with it.
+        Invoke-Part { if (Test-Path $certificate) { Remove-Item -Path $certificate -Force } }
     }
 }
 function Restore-Ssh {
@@ -62,8 +89,12 @@ function Remove-User {
     & "$env:SystemRoot\System32\net.exe" user $a.user /delete 2>&1 | Out-Null
 }
 
+$left = @()
 if ($before) {
+    $start = (Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\WinRM').Start
     Restore-Winrm
+    $left += @(Find-Winrm)
+    Close-Winrm $start
     if ($before.SshdStart) { Restore-Ssh }
     & "$env:SystemRoot\System32\netsh.exe" advfirewall firewall delete rule name=goldsmith-build | Out-Null
     Restore-Value 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System' LocalAccountTokenFilterPolicy $before.TokenFilter
@@ -81,8 +112,8 @@ $files = "$env:SystemDrive\DeprovisioningScript.ps1", "$env:SystemRoot\Temp\gold
 Remove-Item -Path $files -Recurse -Force -ErrorAction SilentlyContinue
 Remove-Item -Path $noted -Recurse -Force -ErrorAction SilentlyContinue
 
-$left = @()
 foreach ($file in $files) { if (Test-Path -Path $file) { $left += "file $file" } }
+if (Test-Path "$env:SystemRoot\System32\Tasks\goldsmith-*") { $left += 'scheduled task goldsmith-*' }
 if (Test-Path $noted) { $left += "registry key $noted" }
 if ($before.Thumbprint -and (Test-Path "Cert:\LocalMachine\My\$($before.Thumbprint)")) { $left += "certificate $($before.Thumbprint)" }
 if ($mine) {
