@@ -101,8 +101,9 @@ function Set-Task {
     $action.Path = "$tools\WindowsPowerShell\v1.0\powershell.exe"
     $action.Arguments = "-NoProfile -NonInteractive -ExecutionPolicy Bypass -File `"$place\first.ps1`" -Stage open"
     $registered = $service.GetFolder('\').RegisterTaskDefinition('goldsmith-first', $task, 6, 'SYSTEM', $null, 5)
-    # Where no restart lies between specialize and the end of Setup.
-    [void] $registered.Run($null)
+    # For where no restart lies between specialize and the end of Setup. Otherwise the machine's start is enough.
+    try { [void] $registered.Run($null) }
+    catch { Write-Line "step waits for a restart: $($_.Exception.GetBaseException().Message)" }
 }
 function Invoke-Specialize {
     Write-Line 'step makes the build user'
@@ -160,10 +161,12 @@ function Set-Winrm {
 # True when SSH lets goldsmith in. Keys of the host are goldsmith's: they must be there before the service starts.
 function Set-Ssh {
     if (-not (Get-Service sshd -ErrorAction SilentlyContinue)) { return $false }
+    $folder = "$env:ProgramData\ssh"
+    # Keys of administrators that the image has brought stay what they are: WinRM is the door then.
+    if (-not (Get-ItemProperty $noted).SshdStart -and (Test-Path "$folder\administrators_authorized_keys")) { return $false }
     Save-Note SshdStart (Get-Start sshd)
     # At a later boot somebody may be connected already.
     if ((Get-ItemProperty $noted).Door -eq 'ssh' -and (Get-Service sshd).Status -eq 'Running') { return $true }
-    $folder = "$env:ProgramData\ssh"
     Stop-Service sshd -Force -ErrorAction SilentlyContinue
     [void] (New-Item -ItemType Directory -Path $folder -Force)
     Remove-Item -Path "$folder\ssh_host_*" -Force -ErrorAction SilentlyContinue
