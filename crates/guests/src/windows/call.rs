@@ -22,6 +22,8 @@ const OUTPUT: usize = 2 * 1024 * 1024;
 const ERRORS: usize = 8 * 1024;
 /// More answers than any script gives.
 const ANSWERS: usize = 100;
+/// The characters of unexpected answers that an error shows.
+const SHOWN: usize = 500;
 
 /// A script to run for its answers.
 pub(super) struct Call<'a> {
@@ -129,7 +131,8 @@ impl Answers {
 
     /// The error of an answer that is none of those that the script gives.
     pub(super) fn unexpected(&self) -> Error {
-        let text = format!("{} in the guest: unexpected answer {:?}", self.what, self.lines);
+        let shown: String = format!("{:?}", self.lines).chars().take(SHOWN).collect();
+        let text = format!("{} in the guest: unexpected answer {shown}", self.what);
         Error::new(ErrorCode::GuestUnreachable, text)
     }
 }

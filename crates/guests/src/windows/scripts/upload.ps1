@@ -1,7 +1,7 @@
 # goldsmith: upload
 # Writes a file from the data and says its SHA-256, read back from the disk. The folder must exist.
 #
-# Arguments: path, with slashes of either kind; home, whether a relative one starts at the user's folder.
+# Arguments: path, with slashes of either kind; a relative one starts at the user's folder.
 # Data: the file.
 # Answers: sha256 HEX, or: folder (the path is one), or: failed WHY (base64)
 # Exit code 90: the input ended too early; the file is removed again.
