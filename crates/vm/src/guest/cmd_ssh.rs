@@ -42,11 +42,15 @@ impl CmdGuest {
             *session = Some(current.clone());
             return Ok((current, channel));
         }
-        let fresh = match tokio::time::timeout(HANDSHAKE, self.connect()).await {
-            Ok(connected) => Arc::new(connected?),
+        let open = async {
+            let fresh = Arc::new(self.connect().await?);
+            let channel = fresh.channel().await?;
+            Ok::<_, Error>((fresh, channel))
+        };
+        let (fresh, channel) = match tokio::time::timeout(HANDSHAKE, open).await {
+            Ok(opened) => opened?,
             Err(_) => return Err(ssh::lost("the guest does not answer")),
         };
-        let channel = fresh.channel().await?;
         *session = Some(fresh.clone());
         Ok((fresh, channel))
     }
