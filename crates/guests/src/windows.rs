@@ -82,8 +82,9 @@ impl System for Windows {
         seed::meet(machine, access, instance_id, within).await
     }
 
+    /// What [`System::prepare`] does follows every seed.
     fn seed_input(&self) -> String {
-        seed::version()
+        format!("{} {}", seed::version(), boot::prepare_version())
     }
 
     fn ready_input(&self) -> String {
