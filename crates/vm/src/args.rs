@@ -42,6 +42,8 @@ pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
 /// The pid file in the run folder. Its absolute path also identifies the process.
 pub(crate) const PID_FILE: &str = "qemu.pid";
 
+/// The CD drive for files that are copied into the guest; it is empty unless one is on its way.
+pub(crate) const TRANSFER: &str = "transfer";
 pub(crate) const NIC: &str = "nic";
 /// The second network card of a machine on a bridge, through which goldsmith connects to it.
 pub(crate) const CHANNEL: &str = "channel";
@@ -117,6 +119,9 @@ pub(crate) trait Layout: Sync {
 
     /// How many CDs it has room for, beside the seed.
     fn most_cds(&self) -> usize;
+
+    /// Whether it has the drive [`TRANSFER`].
+    fn has_transfer(&self) -> bool;
 }
 
 /// The hardware for that system.
@@ -189,7 +194,7 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec, layout: &dyn Layo
     args.put("-rtc", layout.clock());
 }
 
-fn read_only(node_name: &str, path: &Path) -> Value {
+pub(crate) fn read_only(node_name: &str, path: &Path) -> Value {
     let file = json!({ "driver": "file", "filename": path });
     json!({ "driver": "raw", "node-name": node_name, "read-only": true, "file": file })
 }

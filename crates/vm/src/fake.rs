@@ -24,9 +24,11 @@ use crate::{
     Stdin, StreamKind,
 };
 
+mod media;
 mod ram;
 mod reaction;
 
+pub use media::Media;
 pub use reaction::{Reaction, Then};
 
 /// A recorded call.
@@ -59,6 +61,15 @@ pub enum Call {
     End(PathBuf),
     /// A key was pressed.
     Press(String),
+    /// A file was put into a machine on a CD of its own.
+    Insert {
+        /// The file.
+        file: PathBuf,
+        /// Its name on the CD.
+        name: String,
+    },
+    /// The CD was taken out.
+    Eject,
     /// The network link of a machine was connected.
     PlugIn,
 }
@@ -80,6 +91,10 @@ pub enum Point {
     WaitOff,
     /// In [`Machine::screenshot`].
     Screenshot,
+    /// In [`Machine::insert`].
+    Insert,
+    /// In [`Machine::eject`].
+    Eject,
     /// In [`Machine::stop`].
     Stop,
     /// In [`Backend::end`].
@@ -109,6 +124,7 @@ type Answer = Arc<dyn Fn(&str, &[u8]) -> Reaction + Send + Sync>;
 pub struct Fake {
     state: Arc<Mutex<State>>,
     flooded: Arc<AtomicU64>,
+    media: Media,
 }
 
 #[derive(Default)]
@@ -221,6 +237,11 @@ impl Fake {
     /// How many bytes [floods](Then::Flood) have written so far.
     pub fn flooded(&self) -> u64 {
         self.flooded.load(Ordering::Relaxed)
+    }
+
+    /// The files that are in machines on CDs. It does not keep the backend alive, so that rules may have it.
+    pub fn media(&self) -> Media {
+        self.media.clone()
     }
 
     /// The run folders of running machines.
@@ -342,6 +363,7 @@ struct FakeMachine {
 impl FakeMachine {
     fn end(&self, how: Ended) {
         self.life.end(how);
+        self.fake.media.eject(&self.spec.run_dir);
         self.fake.state().running.remove(&self.spec.run_dir);
     }
 
@@ -375,6 +397,7 @@ impl Machine for FakeMachine {
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
         self.fake.record(Call::Seal(request.clone()));
         self.apply_mishap(Point::Seal).await?;
+        self.fake.media.eject(&self.spec.run_dir);
         let has_vars = matches!(self.spec.firmware, Firmware::Uefi { .. });
         if has_vars != request.next_vars.is_some() {
             let desc = "next_vars must be set if and only if the machine has UEFI variables";
@@ -454,6 +477,20 @@ impl Machine for FakeMachine {
 
     async fn press(&self, key: &str) -> Result<(), Error> {
         self.fake.record(Call::Press(key.to_owned()));
+        Ok(())
+    }
+
+    async fn insert(&self, file: &Path, name: &str) -> Result<(), Error> {
+        self.fake.record(Call::Insert { file: file.to_owned(), name: name.to_owned() });
+        self.apply_mishap(Point::Insert).await?;
+        self.fake.media.insert(&self.spec.run_dir, name, file);
+        Ok(())
+    }
+
+    async fn eject(&self) -> Result<(), Error> {
+        self.fake.record(Call::Eject);
+        self.apply_mishap(Point::Eject).await?;
+        self.fake.media.eject(&self.spec.run_dir);
         Ok(())
     }
 

@@ -32,6 +32,7 @@ mod serial;
 mod spec;
 pub mod tap;
 mod tpm;
+mod transfer_cd;
 mod wait;
 mod watched;
 

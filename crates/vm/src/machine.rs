@@ -78,6 +78,16 @@ pub trait Machine: Send + Sync {
     /// before it boots, and says so for seconds only.
     async fn press(&self, key: &str) -> Result<(), Error>;
 
+    /// Puts a file into the machine, on a CD under this name of at most 64 ASCII characters; replaces an
+    /// earlier one. The CD is as large as the file, is in the run folder, and lasts until
+    /// [`Machine::eject`], the next seal, or the machine's end. The guest notices it some seconds
+    /// later. Only the hardware for Windows has a drive for it.
+    async fn insert(&self, file: &Path, name: &str) -> Result<(), Error>;
+
+    /// Takes the CD of [`Machine::insert`] out, whatever the guest does with it, and removes it.
+    /// Succeeds if there is none.
+    async fn eject(&self) -> Result<(), Error>;
+
     /// How often the guest has reset its machine since the start.
     fn resets(&self) -> watch::Receiver<u64>;
 

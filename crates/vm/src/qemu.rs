@@ -27,6 +27,7 @@ use crate::{
     proc::Daemon,
     qmp, serial, tap,
     tpm::{self, Tpm},
+    transfer_cd,
 };
 
 mod contact;
@@ -37,6 +38,7 @@ mod ram;
 mod rehearsal;
 mod saving;
 mod seal;
+mod transfer;
 mod usernet;
 mod watch;
 
@@ -115,6 +117,10 @@ struct QemuMachine {
     drives: tokio::sync::Mutex<Drives>,
     /// Held while QEMU saves the RAM.
     saves: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the medium is changed.
+    transfers: tokio::sync::Mutex<()>,
+    /// Whether there may be a medium in the drive for transfers.
+    has_medium: AtomicBool,
     left_running: AtomicBool,
     /// Sees the exchange with the guest's WinRM service.
     recorder: Option<Arc<dyn winrm::Recorder>>,
@@ -218,6 +224,14 @@ impl Machine for QemuMachine {
     async fn press(&self, key: &str) -> Result<(), Error> {
         let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
         self.command("send-key", keys).await.map(drop)
+    }
+
+    async fn insert(&self, file: &Path, name: &str) -> Result<(), Error> {
+        transfer::insert(self, file, name).await
+    }
+
+    async fn eject(&self) -> Result<(), Error> {
+        transfer::eject(self).await.map(drop)
     }
 
     fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -328,7 +342,7 @@ async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
 
 fn remove_leftovers(run_dir: &Path) {
     may_wait(|| {
-        for name in [QMP_SOCKET, SERIAL_SOCKET, tpm::SOCKET, PID_FILE] {
+        for name in [QMP_SOCKET, SERIAL_SOCKET, tpm::SOCKET, PID_FILE, transfer_cd::NAME] {
             let _ = fs::remove_file(run_dir.join(name));
         }
     })

@@ -192,6 +192,14 @@ impl Machine for WatchedMachine {
         self.inner.press(key).await
     }
 
+    async fn insert(&self, file: &Path, name: &str) -> Result<(), Error> {
+        self.inner.insert(file, name).await
+    }
+
+    async fn eject(&self) -> Result<(), Error> {
+        self.inner.eject().await
+    }
+
     fn resets(&self) -> tokio::sync::watch::Receiver<u64> {
         self.inner.resets()
     }

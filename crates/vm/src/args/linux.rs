@@ -50,6 +50,10 @@ impl Layout for Linux {
     fn most_cds(&self) -> usize {
         0
     }
+
+    fn has_transfer(&self) -> bool {
+        false
+    }
 }
 
 /// SCSI disks behind one controller, so that each has the LUN it has in Azure. A machine without

@@ -6,6 +6,8 @@
 //!
 //! - Disks and CDs on AHCI. A virtio disk needs a driver that was bound before the disk became the
 //!   boot disk; images from Azure have only Hyper-V's.
+//! - One more CD drive is always there and usually empty: files that are too large for the connection come
+//!   on media that QMP puts in. It has the last port of the controller.
 //! - [`CARD`] is `e1000e`; `e1000` is the alternative, for editions that lack its driver.
 //! - No HPET, whose interrupts cost Windows much. It counts the ticks of the RTC instead, which
 //!   `driftfix` repeats when they came late.
@@ -13,7 +15,7 @@
 //! - Two serial ports: images from Azure may give the first one to the emergency console (EMS), and Windows
 //!   then hides it from programs.
 
-use super::{Args, Layout, data_drive, drive, node, read_only};
+use super::{Args, Layout, TRANSFER, data_drive, drive, node, read_only};
 use crate::MachineSpec;
 
 pub(crate) struct Windows;
@@ -21,8 +23,8 @@ pub(crate) struct Windows;
 const CARD: &str = "e1000e";
 /// Ports of an AHCI controller. The chipset's has the OS disk and the CDs.
 const PORTS: usize = 6;
-/// The chipset's ports that are left beside the OS disk and the seed.
-const MOST_CDS: usize = PORTS - 2;
+/// The chipset's ports that are left beside the OS disk, the seed and the drive for transfers.
+const MOST_CDS: usize = PORTS - 3;
 /// The slot of the first controller for data disks. There is room for Azure's 64 disks.
 const DATA_SLOT: usize = 0x10;
 
@@ -57,6 +59,7 @@ impl Layout for Windows {
             args.blockdev(&read_only(&name, cd));
             args.device("ide-cd", &format!("{name},bus=ide.{port},drive={name},bootindex={order}"));
         }
+        args.device("ide-cd", &format!("{TRANSFER},bus=ide.{}", PORTS - 1));
         data_disks(args, spec);
     }
 
@@ -68,6 +71,10 @@ impl Layout for Windows {
 
     fn most_cds(&self) -> usize {
         MOST_CDS
+    }
+
+    fn has_transfer(&self) -> bool {
+        true
     }
 }
 

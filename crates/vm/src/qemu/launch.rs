@@ -64,6 +64,8 @@ pub(super) async fn launch(
     Ok(QemuMachine {
         drives: tokio::sync::Mutex::new(Drives::of(&spec)),
         saves: Arc::default(),
+        transfers: tokio::sync::Mutex::default(),
+        has_medium: AtomicBool::new(false),
         host: host.clone(),
         left_running: AtomicBool::new(false),
         recorder: None,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use serde_json::{Value, json};
 
-use super::{Drives, QemuMachine, rehearsal::Rehearsal, saving::Turn};
+use super::{Drives, QemuMachine, rehearsal::Rehearsal, saving::Turn, transfer};
 use crate::{Error, RamSave, Seal, Sealed, args, may_wait, tpm};
 
 /// Pauses the guest, puts new overlays on all drives, saves the RAM, and resumes the guest.
@@ -18,6 +18,8 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
         Some(ram) => Some(Turn::take(machine, ram).await),
         None => None,
     };
+    // A canceled copy may have left a medium.
+    let _empty = transfer::eject(machine).await?;
     let mut drives = machine.drives.lock().await;
     check(request, &drives, machine.spec.tpm.is_some())?;
     let load_test = request.ram.as_ref().and_then(|ram| ram.load_test.as_ref());
