@@ -146,6 +146,8 @@ pub struct Copying<'a> {
     pub content: &'a mut (dyn AsyncRead + Send + Unpin),
     /// Its size in bytes.
     pub bytes: u64,
+    /// The file with the content, if there is one: a large one then may reach the guest without the connection.
+    pub path: Option<&'a Path>,
     /// The path in the guest.
     pub destination: &'a str,
     /// How long it may take.

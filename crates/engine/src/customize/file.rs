@@ -151,6 +151,7 @@ impl Action for CopyFile {
         let copying = Copying {
             content: &mut file,
             bytes,
+            path: Some(&self.source.path),
             destination: &self.destination,
             limit: SETTING_OUT + Duration::from_secs(bytes / SLOWEST),
         };

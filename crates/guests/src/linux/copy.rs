@@ -100,6 +100,7 @@ mod tests {
         let copying = Copying {
             content: &mut &b"notes"[..],
             bytes: 5,
+            path: None,
             destination: "/tmp/notes",
             limit: Duration::from_secs(60),
         };

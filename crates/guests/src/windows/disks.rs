@@ -12,8 +12,9 @@ use crate::system::{At, Synced};
 
 /// Covers everything that a step wrote; a slow disk of the host may take long.
 const SYNC: Duration = Duration::from_secs(30 * 60);
-/// How long installers may keep the disk from being sealed.
-const BUSY: Duration = Duration::from_secs(30 * 60);
+/// How long installers may keep the disk from being sealed. After large updates Windows is at work for
+/// more than an hour; the template's own limit may be shorter.
+const BUSY: Duration = Duration::from_secs(2 * 60 * 60);
 const POLL: Duration = Duration::from_secs(5);
 const ONLINE: Duration = Duration::from_secs(5 * 60);
 

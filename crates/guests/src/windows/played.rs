@@ -5,16 +5,22 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
+    fs::File,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use images::digest::digest;
+use images::{
+    digest::{Kind, digest},
+    image_file::digest::of_file,
+};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use vm::{
     Ended,
-    fake::{Fake, Reaction, Then},
+    fake::{Fake, Media, Reaction, Then},
+    may_wait,
 };
 
 use super::{call, script, scripts};
@@ -23,6 +29,7 @@ type Simulate = Box<dyn Fn(&str) -> Reaction + Send + Sync>;
 
 struct Guest {
     simulate: Simulate,
+    media: Media,
     state: Mutex<State>,
 }
 
@@ -38,8 +45,8 @@ struct State {
 
 /// Makes the guests of a backend such guests. `simulate` gets the text of a template's script.
 pub fn install(fake: &Fake, simulate: impl Fn(&str) -> Reaction + Send + Sync + 'static) {
-    let guest =
-        Arc::new(Guest { simulate: Box::new(simulate), state: Mutex::new(State::default()) });
+    let (simulate, state) = (Box::new(simulate), Mutex::new(State::default()));
+    let guest = Arc::new(Guest { simulate, media: fake.media(), state });
     let restarts = guest.clone();
     fake.on_call("-EncodedCommand", move |_, stdin| guest.answer(stdin));
     fake.on_call("shutdown /r", move |_, _| {
@@ -76,6 +83,7 @@ impl Guest {
             "sync" => lines(&["synced"]),
             "deprovision" => lines(&["placed"]),
             "upload" => lines(&[&format!("sha256 {}", digest(&input.data))]),
+            "take" => lines(&[&self.taken(&input.text("name"))]),
             "run" => {
                 let ran = self.simulated(&input.data);
                 Reaction { out: format!("{mark} starts\n{}", ran.out), ..ran }
@@ -95,6 +103,16 @@ impl Guest {
             }
             _ => Reaction::exit(1).err("this script is not simulated\n"),
         }
+    }
+
+    /// The answer about a file on a CD.
+    fn taken(&self, name: &str) -> String {
+        let file = self.media.file(name).and_then(|file| {
+            let never = CancellationToken::new();
+            let hash = || of_file(&File::open(file)?, Kind::Plain, &never, &mut |_| {});
+            may_wait(hash).ok()
+        });
+        file.map_or_else(|| "missing".to_owned(), |digest| format!("sha256 {}", digest.hex()))
     }
 
     fn simulated(&self, script: &[u8]) -> Reaction {

@@ -33,6 +33,7 @@ scripts! {
     RUN = "run";
     SETTLED = "settled";
     SYNC = "sync";
+    TAKE = "take";
     UPDATE_ROUND = "update-round";
     UPLOAD = "upload";
 }

@@ -4,13 +4,17 @@ use std::{io::Cursor, time::Duration};
 
 use api::ErrorCode;
 use guests::{
-    System, Traces, Within,
+    Copied, System, Traces, Within,
     windows::{Windows, played, restart, script, script::Rights, update},
 };
+use images::digest::digest;
 use tokio_util::sync::CancellationToken;
 use vm::fake::{Fake, Reaction, Then};
 
-use crate::stage::Stage;
+use crate::{
+    copy::{LARGE, copy_file},
+    stage::Stage,
+};
 
 fn simulate(text: &str) -> Reaction {
     match text.strip_prefix("exit ") {
@@ -38,6 +42,8 @@ async fn whole_build_is_played() {
             assert_eq!(ran.unwrap().code, Some(code), "{line} {rights:?}");
         }
     }
+    let zeroes = Copied::Arrived(digest(&vec![0; usize::try_from(LARGE).unwrap()]));
+    assert_eq!(copy_file(&mut stage, LARGE).await.unwrap(), zeroes);
     assert_eq!(stage.out.tail(), ["hello", "hello", "hello"]);
     let (at, out) = stage.parts();
     let again = restart::Restart { command: None, check_command: None, timeout: restart::TIMEOUT };
