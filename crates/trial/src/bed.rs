@@ -148,8 +148,7 @@ impl<'a> Bed<'a> {
             Image::Catalogue(entry) => {
                 let evidence = self.evidence();
                 let Self { backend, ledger, dir, .. } = *self;
-                let workshop =
-                    Workshop { host, backend, ledger, run_dir: dir, log_dir: &evidence };
+                let workshop = Workshop { host, backend, ledger, run_dir: dir, log_dir: &evidence };
                 let image = sources::obtain(cx, workshop, entry).await?;
                 let (disk, bytes) = (image.disk.clone(), image.virtual_size);
                 self.source = Some(image);

@@ -8,7 +8,6 @@ const LEAST: usize = 6;
 /// What must not leave this host.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    plain: Vec<Vec<u8>>,
     needles: Vec<Needle>,
 }
 
@@ -26,17 +25,16 @@ impl Secrets {
         if secret.len() < LEAST {
             return;
         }
-        let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        for bytes in [secret.as_bytes(), &wide] {
-            for inner in base64_forms(bytes) {
-                self.needle(inner.into_bytes(), b'x');
+        let quoted = serde_json::Value::from(secret).to_string();
+        let json = &quoted[1..quoted.len() - 1];
+        for text in [secret, json, &xml(secret)] {
+            let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            for bytes in [text.as_bytes(), &wide] {
+                for inner in base64_forms(bytes) {
+                    self.needle(inner.into_bytes(), b'x');
+                }
+                self.needle(bytes.to_vec(), b'*');
             }
-            self.plain.push(bytes.to_vec());
-            self.needle(bytes.to_vec(), b'*');
-        }
-        let json = serde_json::Value::from(secret).to_string();
-        for escaped in [xml(secret), json.trim_matches('"').to_owned()] {
-            self.needle(escaped.into_bytes(), b'*');
         }
     }
 
@@ -60,11 +58,6 @@ impl Secrets {
             found += overwrite(content, bytes, *fill);
         }
         found
-    }
-
-    /// The same for a content that is in no encoding.
-    pub(crate) fn mask_plain(&self, content: &mut [u8]) -> usize {
-        self.plain.iter().map(|bytes| overwrite(content, bytes, b'*')).sum()
     }
 }
 

@@ -45,7 +45,13 @@ pub(super) async fn copy(
     let mut out = bed.output(step)?;
     let live = bed.at().await?;
     let mut reader = content.as_slice();
-    let copying = Copying { content: &mut reader, bytes: bytes as u64, destination, limit: LIMIT };
+    let copying = Copying {
+        content: &mut reader,
+        bytes: bytes as u64,
+        path: None,
+        destination,
+        limit: LIMIT,
+    };
     let failed = |why: String| Err(Error::new(ErrorCode::CustomizerFailed, why));
     match system().copy(live.at()?, copying, &mut out).await? {
         Copied::Arrived(digest) if digest == expected => Ok(expected),
