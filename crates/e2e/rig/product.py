@@ -12,6 +12,7 @@ import os
 import threading
 import time
 
+import drives
 import jobs
 import language
 import places
@@ -128,21 +129,30 @@ class Call:
         self.answer("placed")
 
     def on_upload(self, path):
+        self.arrived("upload", path, self.pieces)
+
+    def on_take(self, path, name, bytes, seconds):
+        with drives.holding(name, bytes, seconds) as found:
+            if found is None:
+                return self.answer("missing")
+            self.arrived("take", path, iter(lambda: found.read(1 << 20), b""))
+
+    def arrived(self, how, path, pieces):
         user = places.load()["user"]
         is_rooted = path[:1] in "/\\" or path[1:2] == ":"
         at = places.real(path if is_rooted else f"C:\\Users\\{user}\\{path}")
         if os.path.isdir(at):
-                return self.answer("folder")
+            return self.answer("folder")
         hashed, new = hashlib.sha256(), at + ".new"
         try:
             with open(new, "wb") as file:
-                for piece in self.pieces:
+                for piece in pieces:
                     hashed.update(piece)
                     file.write(piece)
         except OSError as error:
-                return self.answer("failed", text=f"Could not find a part of the path '{path}': {error.strerror}")
+            return self.answer("failed", text=f"Could not find a part of the path '{path}': {error.strerror}")
         os.rename(new, at)
-        places.note("upload", path=path, sha256=hashed.hexdigest())
+        places.note(how, path=path, sha256=hashed.hexdigest())
         self.answer("sha256", hashed.hexdigest())
 
     def on_run(self, id):

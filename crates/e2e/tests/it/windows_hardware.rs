@@ -19,6 +19,8 @@ use crate::machine;
 
 const DISK: u64 = 64 << 20;
 const DISKS: [&str; 2] = ["disk.qcow2", "data0.qcow2"];
+/// The CD with a file, in the run folder.
+const MEDIUM: &str = "transfer.iso";
 /// The file of swtpm with what a TPM keeps.
 const STATE: &str = "tpm2-00.permall";
 
@@ -67,6 +69,22 @@ async fn booted(machine: &dyn Machine) {
     machine.console_line("BdsDxe:", limit, &CancellationToken::new()).await.unwrap();
 }
 
+/// A file is put in and taken out, more than once.
+async fn files_come_and_go(machine: &dyn Machine, run_dir: &Path) {
+    let (file, medium) = (run_dir.join("file"), run_dir.join(MEDIUM));
+    fs::write(&file, vec![1; 3 << 20]).unwrap();
+    machine.eject().await.unwrap();
+    for name in ["a", "b"] {
+        machine.insert(&file, name).await.unwrap();
+        assert!(fs::metadata(&medium).unwrap().len() > 3 << 20);
+    }
+    assert!(machine.insert(&run_dir.join("missing"), "c").await.is_err());
+    assert!(!medium.exists(), "nothing is left in");
+    machine.insert(&file, "d").await.unwrap();
+    machine.eject().await.unwrap();
+    assert!(!medium.exists());
+}
+
 /// The counters of a TPM change with each start; the seeds of another one differ in hundreds of bytes.
 fn is_same_tpm(dir: &Path, kept: &[u8]) -> bool {
     let state = fs::read(dir.join("tpm").join(STATE)).unwrap();
@@ -105,8 +123,10 @@ async fn machine_for_windows_is_sealed_and_resumed_with_its_tpm() {
     nobody_answers(started.as_ref()).await;
     started.press("ret").await.unwrap();
     assert!(started.press("no such key").await.is_err());
+    files_come_and_go(started.as_ref(), &first).await;
 
     let next = next_folder(&host, root, "next", &first).await;
+    let file = first.join("file");
     let (load_test, ram) = (root.join("load-test"), first.join("ram"));
     fs::create_dir(&load_test).unwrap();
     let request = Seal {
@@ -116,7 +136,11 @@ async fn machine_for_windows_is_sealed_and_resumed_with_its_tpm() {
         tpm: Some(first.join("tpm-sealed")),
         ram: Some(SaveRam { path: ram.clone(), background: true, load_test: Some(load_test) }),
     };
+    // As a canceled copy leaves it.
+    started.insert(&file, "left").await.unwrap();
     let sealed = started.seal(&request).await.unwrap();
+    assert!(!first.join(MEDIUM).exists(), "the RAM is saved with an empty drive");
+    started.insert(&file, "while the RAM is written").await.unwrap();
     let saved = sealed.ram.unwrap().finish(&never).await.unwrap();
     started.stop(Duration::ZERO).await.unwrap();
     let kept = fs::read(first.join("tpm-sealed").join(STATE)).unwrap();
@@ -126,6 +150,7 @@ async fn machine_for_windows_is_sealed_and_resumed_with_its_tpm() {
     let resumed =
         vm::Backend::start(&backend, &spec(&dir, &seed, Some(ram)), &never).await.unwrap();
     resumed.press("ret").await.unwrap();
+    files_come_and_go(resumed.as_ref(), &dir).await;
     assert_eq!(resumed.ended(), None);
     resumed.stop(Duration::ZERO).await.unwrap();
     assert!(is_same_tpm(&dir, &kept), "another TPM");
