@@ -20,7 +20,7 @@ use crate::{cli, failure::internal};
 pub(super) async fn run(command: cli::Trial, session: Session<'_>) -> Result {
     let cli::Trial::Windows(args) = command;
     let (host, _) = session.qemu().await?;
-    let archive = archive(&args)?;
+    let archive = vm::may_wait(|| archive(&args))?;
     let findings = vm::host::doctor(&Ok(host.clone())).await;
     let (events, shown) = session.output.follow();
     let cx = RunContext { events, ..session.cx() };
@@ -86,11 +86,7 @@ fn archive(args: &cli::TrialWindows) -> Result<PathBuf, Error> {
 }
 
 /// The image to try: a file, an image of the store, or one of the catalogue.
-async fn subject(
-    cx: &RunContext,
-    host: &Host,
-    args: &cli::TrialWindows,
-) -> Result<Trial, Error> {
+async fn subject(cx: &RunContext, host: &Host, args: &cli::TrialWindows) -> Result<Trial, Error> {
     let file = Path::new(&args.image);
     let of = |title: &str, image, is_uefi| Trial {
         title: title.to_owned(),
@@ -104,7 +100,7 @@ async fn subject(
         archive: PathBuf::new(),
         findings: json!(null),
     };
-    if file.is_file() {
+    if vm::may_wait(|| file.is_file()) {
         let facts = sources::check_importable(host, file).await?;
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let image = Image::Disk { path, format: facts.format, bytes: facts.virtual_size };
@@ -161,7 +157,9 @@ mod tests {
 
     #[test]
     fn only_four_parts_are_a_urn() {
-        assert!(platform_image("MicrosoftWindowsServer:WindowsServer:2022-datacenter:latest").is_some());
+        assert!(
+            platform_image("MicrosoftWindowsServer:WindowsServer:2022-datacenter:latest").is_some()
+        );
         assert!(platform_image("my-gallery/my-image/1.0.0").is_none());
         assert!(platform_image("a:b:c").is_none());
     }
