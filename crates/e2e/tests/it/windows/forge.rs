@@ -27,18 +27,20 @@ fn steps() -> Vec<Value> {
     ]
 }
 
-fn template(last: &str) -> impl Fn(&[Value]) -> Value {
+/// The template with this line in its last step.
+fn template(steps: &[Value], last: &str) -> Value {
     let last = power_shell(&["if (-not (Test-Path C:\\made.txt)) { exit 3 }", last]);
-    move |steps| {
-        let mut body = windows(&json!([steps, std::slice::from_ref(&last)].concat()));
-        body["properties"]["validate"] = json!({ "inVMValidations": [
-            { "type": "PowerShell", "inline": [
-                "if ((Get-Content C:\\made.txt) -ne 'forged') { exit 4 }",
-                "if (Test-Path C:\\DeprovisioningScript.ps1) { exit 5 }",
-                "Write-Output valid" ] }
-        ]});
-        body
-    }
+    windows(&json!([steps, &[last]].concat()))
+}
+
+fn validated(mut body: Value) -> Value {
+    body["properties"]["validate"] = json!({ "inVMValidations": [
+        { "type": "PowerShell", "inline": [
+            "if ((Get-Content C:\\made.txt) -ne 'forged') { exit 4 }",
+            "if (Test-Path C:\\DeprovisioningScript.ps1) { exit 5 }",
+            "Write-Output valid" ] }
+    ]});
+    body
 }
 
 fn says(done: &Done, line: &str) -> bool {
@@ -51,7 +53,7 @@ fn template_with_every_customizer_builds_and_resumes_before_its_last_step() {
     let lab = rig::lab();
     lab.write("made.txt", "forged\r\n");
     let steps = steps();
-    let built = build(&lab, &template("Write-Output first")(&steps)).ok();
+    let built = build(&lab, &validated(template(&steps, "Write-Output first"))).ok();
     for line in [
         "plain as rig\\goldsmith",
         "it is back",
@@ -69,7 +71,7 @@ fn template_with_every_customizer_builds_and_resumes_before_its_last_step() {
     image_is_as_new(&text(&result["outputs"][0]["path"]));
 
     // Of an edited last step, nothing else runs again, and the guest goes on where it was.
-    let edited = build(&lab, &template("Write-Output second")(&steps)).ok();
+    let edited = build(&lab, &template(&steps, "Write-Output second")).ok();
     let ran: Vec<_> = edited.steps().into_iter().filter(|(_, how)| how != "cached").collect();
     assert!(says(&edited, "second"), "{}", edited.stdout);
     for step in 0..6 {
