@@ -36,7 +36,7 @@ try {
 $from = $null
 try {
     $from = [IO.File]::OpenRead($found)
-    $from.CopyTo($file, 1MB)
+    $from.CopyTo($file, 1048576)
     $file.Flush($true)
 } catch {
     $why = $_.Exception.GetBaseException().Message
