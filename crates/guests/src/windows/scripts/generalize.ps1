@@ -26,9 +26,12 @@ function Wait-Script($process) {
     $clock = [Diagnostics.Stopwatch]::StartNew()
     $seen = $false
     $without = $null
-    while (-not $process.WaitForExit(2000)) {
+    # Often at first: a Sysprep that refuses at once is there for a moment only.
+    $pause = 100
+    while (-not $process.WaitForExit($pause)) {
         if (Get-Process -Name sysprep -ErrorAction SilentlyContinue) {
             $seen = $true
+            $pause = 2000
             $without = $null
         } elseif ($seen -and (Get-ImageState) -ne $sealed) {
             if ($null -eq $without) { $without = [Diagnostics.Stopwatch]::StartNew() }
