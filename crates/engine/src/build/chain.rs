@@ -75,7 +75,8 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape, freshness };
-        let mut inputs = first_boot::inputs(&plan.seeding(source), &chain.shape);
+        let mut inputs =
+            first_boot::inputs(&plan.seeding(source), &chain.shape, &source.first_contact);
         if let Some(subnet) = &plan.subnet {
             first_boot::port_inputs(&mut inputs, subnet, port);
         }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use guests::linux::BUILD_USER;
-use images::config::Subnet;
+use images::{
+    config::Subnet,
+    first_contact::{FirstContact, LoginFile},
+};
 use vm::credentials;
 
 use super::{data_disks, seeding::Seeding};
@@ -13,7 +16,11 @@ use crate::node::Shape;
 const BRIDGE_VERSION: &str = "1";
 
 /// The inputs of the first boot's key, beside source and machine.
-pub(super) fn inputs(seeding: &Seeding, shape: &Shape) -> BTreeMap<String, String> {
+pub(super) fn inputs(
+    seeding: &Seeding,
+    shape: &Shape,
+    image: &FirstContact,
+) -> BTreeMap<String, String> {
     let system = guests::system(shape.os);
     let version = system.seed_input();
     let seed = match seeding {
@@ -23,11 +30,16 @@ pub(super) fn inputs(seeding: &Seeding, shape: &Shape) -> BTreeMap<String, Strin
             format!("none {}", system.prepare_input())
         }
     };
+    // Whoever may read a login may go on from what it has made.
+    let user = match image {
+        FirstContact::Specialized(LoginFile(path)) => path.to_string_lossy().into_owned(),
+        _ => BUILD_USER.to_owned(),
+    };
     let mut inputs = BTreeMap::from([
         ("credentials".to_owned(), credentials::VERSION.to_string()),
         ("ready".to_owned(), system.ready_input()),
         ("seed".to_owned(), seed),
-        ("user".to_owned(), BUILD_USER.to_owned()),
+        ("user".to_owned(), user),
     ]);
     inputs.extend(data_disks::inputs(shape));
     inputs
@@ -41,4 +53,30 @@ pub(super) fn port_inputs(inputs: &mut BTreeMap<String, String>, subnet: &Subnet
         ("port", port.to_string()),
     ];
     inputs.extend(more.map(|(name, value)| (name.to_owned(), value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_boot_by_another_login_has_another_key() {
+        let shape = Shape {
+            os: vm::OsType::Windows,
+            vcpus: 2,
+            memory_mib: 4096,
+            disk_bytes: 1 << 30,
+            uefi: false,
+            secure_boot: false,
+            tpm: false,
+            data: Vec::new(),
+            cpu: "host".to_owned(),
+        };
+        let by = |path: &str| {
+            let image = FirstContact::Specialized(LoginFile(path.into()));
+            inputs(&Seeding::Nothing, &shape, &image)
+        };
+        assert_eq!(by("/home/one/login"), by("/home/one/login"));
+        assert_ne!(by("/home/one/login"), by("/home/two/login"));
+    }
 }
