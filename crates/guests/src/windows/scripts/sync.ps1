@@ -46,7 +46,8 @@ try {
         try { Write-Hive ([Microsoft.Win32.Registry]::Users) $user } catch { [void] $_ }
     }
     foreach ($volume in Get-Volume | Where-Object { $_.DriveType -eq 'Fixed' -and $_.FileSystem -and $_.Size -gt 0 }) {
-        Write-VolumeCache -InputObject $volume
+        # Nothing that a step wrote is on a volume without a letter, such as that for recovery.
+        try { Write-VolumeCache -InputObject $volume } catch { if ($volume.DriveLetter) { throw } }
     }
 } catch {
     Write-Text failed $_.Exception.Message
