@@ -28,6 +28,7 @@ pub(crate) enum Step {
     Answers,
     Guest,
     Upload,
+    LargeFile,
     ExitCodes,
     Text,
     JobUser,
@@ -45,18 +46,20 @@ pub(crate) enum Step {
 }
 
 use Step::{
-    Answers, ColdBoot, ExitCodes, Fork, Generalize, Guest, JobRestart, JobSystem, JobUser, Medium,
-    Network, Restart, Resume, Start, Text, Trusted, UpdateSearch, Updates, Upload,
+    Answers, ColdBoot, ExitCodes, Fork, Generalize, Guest, JobRestart, JobSystem, JobUser,
+    LargeFile, Medium, Network, Restart, Resume, Start, Text, Trusted, UpdateSearch, Updates,
+    Upload,
 };
 
 impl Step {
     /// In the order of their execution: the machine's end comes last.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Start,
         Medium,
         Answers,
         Guest,
         Upload,
+        LargeFile,
         ExitCodes,
         Text,
         JobUser,
@@ -81,6 +84,7 @@ impl Step {
             Answers => "answers",
             Guest => "guest",
             Upload => "upload",
+            LargeFile => "large-file",
             ExitCodes => "exit-codes",
             Text => "text",
             JobUser => "job-user",
@@ -109,6 +113,9 @@ impl Step {
             }
             Guest => "a script tells what this Windows is",
             Upload => "8 MB arrive whole through the standard input of PowerShell, and how fast",
+            LargeFile => {
+                "64 MB arrive whole on a CD that is put in while Windows runs, and how fast"
+            }
             ExitCodes => "all 32 bits of an exit code arrive: 0, 7, 0x80070005, -1",
             Text => "text beyond ASCII arrives as it was, and errors arrive as text",
             JobUser => "an elevated script runs as the build user, with all rights",
@@ -136,8 +143,8 @@ impl Step {
             Start => &[],
             Medium => &[Start],
             Answers => &[Medium],
-            Guest | Upload | ExitCodes | Text | JobUser | JobSystem | Restart | Network
-            | Resume | ColdBoot => &[Answers],
+            Guest | Upload | LargeFile | ExitCodes | Text | JobUser | JobSystem | Restart
+            | Network | Resume | ColdBoot => &[Answers],
             JobRestart | UpdateSearch => &[JobSystem],
             Updates => &[UpdateSearch],
             Generalize => &[JobSystem],
@@ -164,7 +171,7 @@ impl Step {
             Start => 12 * HOUR,
             Medium => boot,
             Answers => boot * 2,
-            Guest | Upload | ExitCodes | Text | JobUser | JobSystem | Network => {
+            Guest | Upload | LargeFile | ExitCodes | Text | JobUser | JobSystem | Network => {
                 boot * 2 + 20 * MINUTE
             }
             JobRestart | Restart | Resume | ColdBoot | Fork | Trusted => boot * 3 + 20 * MINUTE,
@@ -181,6 +188,7 @@ impl Step {
             Answers => boot::answers(bed, facts).await,
             Guest => scripts::guest(bed, facts).await,
             Upload => upload::upload(bed, facts).await,
+            LargeFile => upload::large(bed, facts).await,
             ExitCodes => scripts::exit_codes(bed, facts).await,
             Text => scripts::text(bed, facts).await,
             JobUser => scripts::job(bed, facts, false).await,

@@ -1,6 +1,6 @@
-//! A file through the standard input of PowerShell.
+//! A file through the standard input of PowerShell, and one on a CD.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use api::ErrorCode;
 use guests::{Copied, Copying};
@@ -10,25 +10,52 @@ use images::{
 };
 use serde_json::json;
 use tokio::time::Instant;
+use vm::may_wait;
 
 use super::Facts;
-use crate::bed::{Bed, system};
+use crate::bed::{Bed, cannot_write, system};
 
-/// The size of the file, in bytes.
+/// The sizes of the files, in bytes.
 const BYTES: usize = 8 * 1024 * 1024;
+const LARGE: usize = 64 * 1024 * 1024;
 const MB: f64 = 1e6;
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 pub(super) async fn upload(bed: &mut Bed<'_>, facts: &mut Facts) -> Result<()> {
     let begun = Instant::now();
     copy(bed, "upload", r"C:\Windows\Temp\trial-upload.bin", BYTES).await?;
+    note(facts, BYTES, begun);
+    Ok(())
+}
+
+pub(super) async fn large(bed: &mut Bed<'_>, facts: &mut Facts) -> Result<()> {
+    let content = random(LARGE)?;
+    let file = bed.fresh("large");
+    may_wait(|| std::fs::write(&file, &content))
+        .code(ErrorCode::HostNotReady, || cannot_write(&file))?;
+    let begun = Instant::now();
+    let destination = r"C:\Windows\Temp\trial-large.bin";
+    let copied = send(bed, "large-file", destination, &content, Some(&file)).await;
+    let _ = may_wait(|| std::fs::remove_file(&file));
+    copied?;
+    note(facts, LARGE, begun);
+    Ok(())
+}
+
+fn note(facts: &mut Facts, bytes: usize, begun: Instant) {
     let seconds = begun.elapsed().as_secs_f64();
-    facts.insert("bytes".into(), json!(BYTES));
+    facts.insert("bytes".into(), json!(bytes));
     facts.insert(
         "megabytesPerSecond".into(),
-        json!((BYTES as f64 / MB / seconds * 100.0).round() / 100.0),
+        json!((bytes as f64 / MB / seconds * 100.0).round() / 100.0),
     );
-    Ok(())
+}
+
+fn random(bytes: usize) -> Result<Vec<u8>> {
+    let mut content = vec![0; bytes];
+    getrandom::fill(&mut content)
+        .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
+    Ok(content)
 }
 
 /// Copies random bytes into the guest, compares their digest there, and returns it.
@@ -38,17 +65,24 @@ pub(super) async fn copy(
     destination: &str,
     bytes: usize,
 ) -> Result<String> {
-    let mut content = vec![0; bytes];
-    getrandom::fill(&mut content)
-        .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let expected = digest(&content);
+    send(bed, step, destination, &random(bytes)?, None).await
+}
+
+async fn send(
+    bed: &mut Bed<'_>,
+    step: &str,
+    destination: &str,
+    content: &[u8],
+    path: Option<&Path>,
+) -> Result<String> {
+    let expected = digest(content);
     let mut out = bed.output(step)?;
     let live = bed.at().await?;
-    let mut reader = content.as_slice();
+    let mut reader = content;
     let copying = Copying {
         content: &mut reader,
-        bytes: bytes as u64,
-        path: None,
+        bytes: content.len() as u64,
+        path,
         destination,
         limit: LIMIT,
     };
