@@ -94,7 +94,7 @@ def desktop(url):
                      "type": "SharedImage", "galleryImageId": f"[{definition}]",
                      "runOutputName": "[parameters('outputName')]",
                      "artifactTags": {"source": "desktop", "baseosimg": "windows"},
-                     "replicationRegions": [place],
+                     "replicationRegions": [],
                  }],
              }},
             {"condition": "[parameters('runFromDeployment')]", "type": kinds["script"], "apiVersion": "2020-10-01",

@@ -183,6 +183,10 @@ impl Distributor for SharedImage {
                 fields.remove(name);
             }
         }
+        // An empty list means only the gallery's region, as none does; old versions demand one.
+        if is_sent("replicationRegions") && self.regions == Regions::Default {
+            fields.insert("replicationRegions".to_owned(), json!([]));
+        }
         // `Latest` without a major version is the default, and still returned when it was sent.
         let default =
             if is_sent("versioning") { json!(Versioning::default()) } else { Value::Null };

@@ -138,6 +138,10 @@ fn gallery_target_shows_only_sent_fields() {
     let old = answer("2020-02-14", &sent(json!({ "artifactTags": null })));
     assert_eq!(old["properties"]["distribute"], json!([plain]));
 
+    // An empty list stays, without which the stored template would not be one of the old version.
+    let none = answer("2020-02-14", &sent(json!({ "replicationRegions": [] })));
+    assert_eq!(none["properties"]["distribute"][0]["replicationRegions"], json!([]));
+
     let mut newer = plain.clone();
     newer["versioning"] = Value::Null;
     let new = answer("2024-02-01", &sent(json!({})));
