@@ -47,7 +47,8 @@ pub const KINDS: &[&str] = &[VM, DISK, NIC, NSG, VNET, SUBNET];
 
 const GIB: u64 = 1 << 30;
 
-/// The private network that QEMU gives a machine of its own: nothing but SSH from this host leads in.
+/// The private network that QEMU gives a machine of its own: nothing leads in but the port of a service that
+/// takes commands, from this host.
 const NETWORK: &str = "10.0.2.0/24";
 const ADDRESS: &str = "10.0.2.15";
 
@@ -271,9 +272,13 @@ impl Shown<'_> {
 
     fn nsg(&self) -> Resource {
         let id = self.named(NSG, "pkrsg");
-        let rule = json!({
-            "name": "SshFromHost",
-            "id": format!("{id}/securityRules/SshFromHost"),
+        let (name, ports): (_, &[&str]) = match self.machine.os {
+            OsType::Linux => ("SshFromHost", &["22"]),
+            OsType::Windows => ("WinRmOrSshFromHost", &["5986", "5985", "22"]),
+        };
+        let mut rule = json!({
+            "name": name,
+            "id": format!("{id}/securityRules/{name}"),
             "properties": {
                 "description": "A forwarded port of the host's loopback; nothing else leads in.",
                 "protocol": "Tcp",
@@ -283,10 +288,13 @@ impl Shown<'_> {
                 "sourceAddressPrefix": "127.0.0.1/32",
                 "sourcePortRange": "*",
                 "destinationAddressPrefix": ADDRESS,
-                "destinationPortRange": "22",
                 "provisioningState": "Succeeded",
             },
         });
+        match ports {
+            [port] => rule["properties"]["destinationPortRange"] = json!(port),
+            ports => rule["properties"]["destinationPortRanges"] = json!(ports),
+        }
         let nic = self.named(NIC, "pkrni");
         let properties = json!({
             "securityRules": [rule],
@@ -374,6 +382,10 @@ mod tests {
         assert_eq!(rows.len(), 7, "{:?}", names(&rows));
         let properties = &rows[0].body["properties"];
         assert_eq!(properties["hardwareProfile"]["vmSize"], vm_size::DEFAULT_GEN1);
+        assert_eq!(properties["storageProfile"]["osDisk"]["osType"], "Windows");
+        let rule = rows.iter().find(|row| row.kind.eq_ignore_ascii_case(NSG)).unwrap();
+        let rule = &rule.body["properties"]["securityRules"][0]["properties"];
+        assert_eq!(rule["destinationPortRanges"], json!(["5986", "5985", "22"]));
         let data = &properties["storageProfile"]["dataDisks"];
         assert_eq!((&data[0]["lun"], &data[0]["diskSizeGB"]), (&json!(0), &json!(1)));
         assert!(rows.iter().filter(|row| row.kind.ends_with("disks")).count() == 2);
