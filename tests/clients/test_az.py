@@ -321,7 +321,7 @@ def test_outputs_validators_and_error_handlers_are_combined_before_creation(worl
     assert sorted(output["name"] for output in outputs) == ["parts-image", "version"], outputs
 
 
-# conformance: 62, 63, 129
+# conformance: 128
 def test_windows_template_is_combined_of_every_customizer_and_built(world, group, scripts):
     az, service, _ = world
     scripts.files.update({"/setup.ps1": b"echo from the address\r\n", "/tool.zip": b"content"})

@@ -52,7 +52,6 @@ def failed(arm, name, made):
     return error["provisioningErrorCode"], error["message"]
 
 
-# conformance: 62, 63
 def test_every_customizer_of_windows_is_accepted_shown_and_run(arm, service, scripts, galleries):
     made = windows(
         service, "all", customize=steps(scripts.url), optimize={"vmBoot": {"state": "Enabled"}},
