@@ -23,6 +23,7 @@ mod ram;
 mod ram_cycles;
 mod service;
 mod together;
+mod trial;
 mod trigger;
 mod validate;
 mod windows;
