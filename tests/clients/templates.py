@@ -18,18 +18,6 @@ def catalogue(data, folder):
         f'''
 [[image]]
 publisher = "Tests"
-offer = "tiny"
-sku = "1"
-description = "An empty disk"
-generation = 2
-
-[[image.file]]
-version = "1.0.0"
-path = "{disk}"
-format = "qcow2"
-
-[[image]]
-publisher = "Tests"
 offer = "windows"
 sku = "1"
 description = "An empty disk that counts as Windows"
@@ -38,6 +26,18 @@ os-type = "Windows"
 
 [[image.file]]
 version = "10.0.1"
+path = "{disk}"
+format = "qcow2"
+
+[[image]]
+publisher = "Tests"
+offer = "tiny"
+sku = "1"
+description = "An empty disk"
+generation = 2
+
+[[image.file]]
+version = "1.0.0"
 path = "{disk}"
 format = "qcow2"
 '''
