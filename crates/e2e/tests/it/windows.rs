@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 mod cancel;
 mod failure;
 mod forge;
+mod transfer;
 
 /// A template on the rig.
 fn windows(customize: &Value) -> Value {
