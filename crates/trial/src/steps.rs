@@ -159,6 +159,7 @@ impl Step {
             Trusted if !trial.trusted => {
                 Some("only with --trusted: it needs swtpm and OVMF's keys")
             }
+            Trusted if !trial.is_uefi => Some("Secure Boot needs generation 2"),
             _ => None,
         }
     }
