@@ -13,8 +13,8 @@ def holding(name, size, seconds):
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         while True:
-            for drive in _drives():
-                if not _mount(drive, folder):
+            for drive in names():
+                if not mounted(drive, folder):
                     continue
                 try:
                     path = os.path.join(folder, name)
@@ -30,10 +30,12 @@ def holding(name, size, seconds):
             time.sleep(0.5)
 
 
-def _drives():
+def names():
+    """All drives, with and without a medium."""
     return sorted(drive for drive in os.listdir("/sys/block") if drive.startswith("sr"))
 
 
-def _mount(drive, folder):
+def mounted(drive, folder):
+    """Whether the drive has a CD, which is in `folder` then."""
     mount = ["mount", "-t", "iso9660", "-o", "ro", f"/dev/{drive}", folder]
     return subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0

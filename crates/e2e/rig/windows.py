@@ -11,6 +11,7 @@ import sys
 import time
 import xml.etree.ElementTree as xml
 
+import drives
 import jobs
 import places
 import power
@@ -28,11 +29,11 @@ CD = "/cd"
 def medium():
     """Finds the CD by its file; without one, a machine waits for somebody at its first screen."""
     while True:
-        for drive in sorted(os.listdir("/sys/block")):
-            if drive.startswith("sr") and subprocess.run(["mount", "-t", "iso9660", "-o", "ro", f"/dev/{drive}", CD], stderr=subprocess.DEVNULL).returncode == 0:
+        for drive in drives.names():
+            if drives.mounted(drive, CD):
                 if os.path.exists(f"{CD}/Unattend.xml"):
                     return
-                subprocess.run(["umount", CD])
+                subprocess.run(["umount", CD], check=True)
         time.sleep(1)
 
 

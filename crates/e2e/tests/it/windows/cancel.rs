@@ -46,6 +46,16 @@ fn scripts_of_windows_are_canceled_within_10_s() {
 }
 
 #[test]
+fn resume_and_generalization_of_windows_are_canceled_within_10_s() {
+    let lab = rig::lab();
+    for step in ["start", "generalize"] {
+        let mut running = start(&lab, &windows(&json!([power_shell(&[&fresh()])])));
+        running.wait_for_step(step);
+        ends_clean(&lab, step, running);
+    }
+}
+
+#[test]
 fn restart_and_updates_of_windows_are_canceled_within_10_s() {
     let lab = rig::lab();
     let restart = json!([power_shell(&[&fresh()]), { "type": "WindowsRestart" }]);
