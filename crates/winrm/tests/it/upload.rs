@@ -38,7 +38,8 @@ async fn long_input_needs_no_memory() {
     upload(&fake, 2 * MEGABYTE).await;
     let before = peak();
     upload(&fake, 24 * MEGABYTE).await;
-    let grown = peak() - before;
+    // The kernel counts roughly, and may take some back.
+    let grown = peak().saturating_sub(before);
     // Other tests may run in this process.
     assert!(grown < 12 * 1024, "{grown} KiB for 24 MB");
 }
@@ -55,7 +56,7 @@ async fn speed_and_memory_of_uploads() {
         upload(&fake, MEGABYTE).await;
         let before = peak();
         let seconds = upload(&fake, megabytes * MEGABYTE).await;
-        let (speed, grown) = (megabytes as f64 / seconds, peak() - before);
+        let (speed, grown) = (megabytes as f64 / seconds, peak().saturating_sub(before));
         writeln!(
             report,
             "{name}: {megabytes} MB in {seconds:.1} s, {speed:.0} MB/s, {grown} KiB more memory"

@@ -45,7 +45,7 @@ fn statement_about_a_guest_that_no_test_has_is_proven_on_the_wire_only() {
     assert_eq!(findings, []);
     assert!(text.contains("| 2 | wire proven | guest unproven |\n"), "{text}");
     let without = messages("3 wire proven: guest unproven\n", TEST);
-    assert_eq!(without, ["no test proves it on the wire"]);
+    assert_eq!(without, ["3: no test proves it on the wire"]);
 }
 
 #[test]
