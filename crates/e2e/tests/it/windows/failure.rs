@@ -1,9 +1,9 @@
 //! Steps that fail in Windows say why.
 
-use e2e::{fresh, rig};
+use e2e::{fresh, rig, text};
 use serde_json::json;
 
-use super::{elevated, failed, power_shell, told};
+use super::{elevated, failed, power_shell, told, windows, write};
 
 #[test]
 fn scripts_that_fail_show_their_exit_code_and_last_lines() {
@@ -34,4 +34,18 @@ fn file_into_missing_folder_of_windows_fails() {
     let error = failed(&lab, &json!([power_shell(&[&fresh()]), file]));
     assert_eq!(error["target"], "properties.customize[1]");
     assert!(told(&error).contains("C:\\nowhere\\f"), "{error}");
+}
+
+#[test]
+fn retained_windows_takes_commands_until_released() {
+    let lab = rig::lab();
+    let file = write(&lab, &windows(&json!([power_shell(&[&fresh(), "exit 1"])])));
+    let done = lab.run(&["build", &file, "--on-error", "keep"]);
+    assert_eq!(done.code, 5, "{}", done.stderr);
+    let run = text(&done.event("runStarted")["runId"]);
+    let said = lab.run(&["shell", &run, "--", "echo", "still", "here"]).ok();
+    assert_eq!(said.stdout.trim(), "still here");
+    assert_eq!(lab.run(&["shell", &run, "--", "exit 7"]).code, 7);
+    lab.run(&["ledger", "release", &run]).ok();
+    lab.assert_clean();
 }
