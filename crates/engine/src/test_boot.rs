@@ -142,14 +142,7 @@ async fn firmware(host: &Host, test_boot: &TestBoot, dir: &Path) -> Result<Firmw
     if !test_boot.uefi {
         return Ok(Firmware::Bios);
     }
-    let uefi = host.uefi.as_ref().ok_or_else(|| {
-        Error::new(ErrorCode::HostNotReady, "there is no UEFI firmware on this host")
-            .hint("apt-get install ovmf")
-    })?;
     let vars = dir.join("vars.qcow2");
-    let bytes = may_wait(|| std::fs::metadata(&uefi.vars)).map_or(0, |meta| meta.len());
-    disk::create_overlay_on(host, &vars, &uefi.vars, "raw", bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))?;
+    disk::create_vars(host, &vars, false).await.map_err(machine_error)?;
     Ok(Firmware::Uefi { vars, secure_boot: false })
 }

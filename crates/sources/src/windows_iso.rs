@@ -153,18 +153,8 @@ async fn firmware(
     if generation == 1 {
         return Ok(Firmware::Bios);
     }
-    let host = workshop.host;
-    let found = if recipe.secure_boot { &host.secure_uefi } else { &host.uefi };
-    let found = found.as_ref().ok_or_else(|| {
-        let with = if recipe.secure_boot { " with Secure Boot" } else { "" };
-        Error::new(ErrorCode::HostNotReady, format!("there is no UEFI firmware{with} on this host"))
-            .hint("apt-get install ovmf")
-    })?;
     let vars = work.join("vars.qcow2");
-    let bytes = may_wait(|| fs::metadata(&found.vars)).map_or(0, |meta| meta.len());
-    disk::create_overlay_on(host, &vars, &found.vars, "raw", bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))?;
+    disk::create_vars(workshop.host, &vars, recipe.secure_boot).await.map_err(machine_error)?;
     Ok(Firmware::Uefi { vars, secure_boot: recipe.secure_boot })
 }
 

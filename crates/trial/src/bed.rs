@@ -232,32 +232,16 @@ impl<'a> Bed<'a> {
         disk::create_overlay_on(self.host, &overlay, &on.disk, &on.format, on.bytes)
             .await
             .map_err(|e| machine_error(e.into()))?;
-        let vars = match (&on.vars, self.trial.is_uefi) {
-            (_, false) => None,
-            (Some(vars), true) if !is_trusted => Some((vars.clone(), "qcow2")),
-            (_, true) => Some((self.template(is_trusted)?, "raw")),
-        };
-        let vars = match vars {
-            None => None,
-            Some((below, format)) => {
+        let vars = match (self.trial.is_uefi, &on.vars) {
+            (false, _) => None,
+            (true, Some(_)) if !is_trusted => on.next_vars(self.host, dir).await?,
+            (true, _) => {
                 let path = dir.join("vars.qcow2");
-                let bytes = vars_bytes(self.host, &below, format).await?;
-                disk::create_overlay_on(self.host, &path, &below, format, bytes)
-                    .await
-                    .map_err(|e| machine_error(e.into()))?;
+                disk::create_vars(self.host, &path, is_trusted).await.map_err(machine_error)?;
                 Some(path)
             }
         };
         Ok(Drives { disk: overlay, format: "qcow2".to_owned(), vars, bytes: on.bytes })
-    }
-
-    /// The firmware's template of UEFI variables.
-    fn template(&self, is_trusted: bool) -> Result<PathBuf> {
-        let firmware = if is_trusted { &self.host.secure_uefi } else { &self.host.uefi };
-        firmware.as_ref().map(|firmware| firmware.vars.clone()).ok_or_else(|| {
-            Error::new(ErrorCode::HostNotReady, "there is no such UEFI firmware on this host")
-                .hint("apt-get install ovmf")
-        })
     }
 
     /// Waits until the guest of a new machine has said who it is, connects, and waits for the end of
@@ -348,8 +332,9 @@ impl Drives {
     pub(crate) async fn next_vars(&self, host: &Host, dir: &Path) -> Result<Option<PathBuf>> {
         let Some(vars) = &self.vars else { return Ok(None) };
         let path = dir.join("vars.qcow2");
-        let bytes = vars_bytes(host, vars, "qcow2").await?;
-        disk::create_overlay(host, &path, vars, bytes)
+        let info =
+            disk::info(host, vars, Some("qcow2")).await.map_err(|e| machine_error(e.into()))?;
+        disk::create_overlay(host, &path, vars, info.virtual_size)
             .await
             .map_err(|e| machine_error(e.into()))?;
         Ok(Some(path))
@@ -359,14 +344,6 @@ impl Drives {
 /// The system of a trial's guests.
 pub(crate) fn system() -> &'static dyn System {
     guests::system(OsType::Windows)
-}
-
-async fn vars_bytes(host: &Host, vars: &Path, format: &str) -> Result<u64> {
-    if format == "raw" {
-        return Ok(may_wait(|| fs::metadata(vars)).map_or(0, |meta| meta.len()));
-    }
-    let info = disk::info(host, vars, Some(format)).await.map_err(|e| machine_error(e.into()))?;
-    Ok(info.virtual_size)
 }
 
 fn no_machine() -> Error {

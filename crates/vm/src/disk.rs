@@ -137,6 +137,15 @@ pub async fn create_overlay_on(
     command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
+/// Creates the UEFI variables of a new machine: an overlay on those that the firmware brings.
+///
+/// # Errors
+/// The host has no such firmware, or `qemu-img` fails.
+pub async fn create_vars(host: &Host, path: &Path, secure_boot: bool) -> Result<(), crate::Error> {
+    let firmware = host.firmware(secure_boot)?;
+    Ok(create_overlay_on(host, path, &firmware.vars, "raw", firmware.vars_bytes()).await?)
+}
+
 /// Creates an empty image.
 pub async fn create(
     host: &Host,

@@ -191,6 +191,22 @@ pub fn boot_id() -> io::Result<String> {
 }
 
 impl Host {
+    /// The UEFI firmware, with or without Secure Boot.
+    ///
+    /// # Errors
+    /// [`crate::Error::HostLacks`]: it is not installed.
+    pub fn firmware(&self, secure_boot: bool) -> Result<&UefiFirmware, crate::Error> {
+        let (found, what) = match secure_boot {
+            true => (
+                &self.secure_uefi,
+                "Secure Boot needs UEFI firmware with Microsoft's keys, which is not installed",
+            ),
+            false => (&self.uefi, "there is no UEFI firmware on this host"),
+        };
+        let lacks = crate::Error::HostLacks { what, remedy: "apt-get install ovmf" };
+        found.as_ref().ok_or(lacks)
+    }
+
     /// Examines this host. Takes well below a second.
     pub async fn probe(accel: Option<Accel>) -> Result<Self, Error> {
         let qemu = find_program("qemu-system-x86_64")

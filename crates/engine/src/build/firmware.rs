@@ -12,7 +12,7 @@ use std::{
 use api::ErrorCode;
 use images::{
     absent,
-    error::{Coded, Error, Result, machine_error},
+    error::{Coded, Result, machine_error},
 };
 use vm::{Firmware, disk, may_wait};
 
@@ -33,10 +33,7 @@ pub(super) fn of(shape: &Shape, work: &Path) -> Firmware {
 
 /// Creates the variables of a new machine in `dir`, as the firmware brings them.
 pub(super) async fn new_vars(run: &Run<'_>, shape: &Shape, dir: &Path) -> Result<()> {
-    let (path, bytes) = template(run, shape)?;
-    disk::create_overlay_on(run.host, &dir.join(VARS), &path, "raw", bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))
+    disk::create_vars(run.host, &dir.join(VARS), shape.secure_boot).await.map_err(machine_error)
 }
 
 /// Creates variables in `work` on those of `below`, which is relative to `work`.
@@ -46,22 +43,8 @@ pub(super) async fn vars_upon(
     work: &Path,
     below: &Path,
 ) -> Result<()> {
-    let (_, bytes) = template(run, shape)?;
-    overlay(run.host, work, below, VARS, bytes).await
-}
-
-/// The firmware's own variables, and their size in bytes.
-fn template(run: &Run<'_>, shape: &Shape) -> Result<(PathBuf, u64)> {
-    let (firmware, what) = match shape.secure_boot {
-        true => (&run.host.secure_uefi, "UEFI firmware with Secure Boot"),
-        false => (&run.host.uefi, "UEFI firmware"),
-    };
-    let firmware = firmware.as_ref().ok_or_else(|| {
-        Error::new(ErrorCode::HostNotReady, format!("this host has no {what}"))
-            .hint("apt-get install ovmf")
-    })?;
-    let bytes = may_wait(|| fs::metadata(&firmware.vars)).map_or(0, |meta| meta.len());
-    Ok((firmware.vars.clone(), bytes))
+    let firmware = run.host.firmware(shape.secure_boot).map_err(machine_error)?;
+    overlay(run.host, work, below, VARS, firmware.vars_bytes()).await
 }
 
 /// The TPM's state while the machine of that run folder runs.

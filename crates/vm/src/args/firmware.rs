@@ -20,8 +20,7 @@ pub(super) fn machine(spec: &MachineSpec) -> String {
 
 pub(super) fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
     let Firmware::Uefi { vars, secure_boot } = &spec.firmware else { return };
-    let firmware = if *secure_boot { &host.secure_uefi } else { &host.uefi };
-    let code = firmware.as_ref().map_or(Path::new(""), |uefi| &uefi.code);
+    let code = host.firmware(*secure_boot).map_or(Path::new(""), |uefi| &uefi.code);
     args.blockdev(&read_only("code", code));
     args.blockdev(&drive(&node("vars", 0), vars, false));
     if *secure_boot {

@@ -20,6 +20,13 @@ pub struct UefiFirmware {
     pub vars: PathBuf,
 }
 
+impl UefiFirmware {
+    /// The size of the variables in bytes; 0 if they cannot be read.
+    pub fn vars_bytes(&self) -> u64 {
+        crate::may_wait(|| fs::metadata(&self.vars)).map_or(0, |meta| meta.len())
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Descriptor {

@@ -99,17 +99,8 @@ pub(super) async fn load(
 }
 
 fn check(host: &Host, spec: &MachineSpec) -> Result<(), Error> {
-    match spec.firmware {
-        Firmware::Uefi { secure_boot: true, .. } if host.secure_uefi.is_none() => {
-            return Err(Error::HostLacks {
-                what: "Secure Boot needs UEFI firmware with Microsoft's keys, which is not installed",
-                remedy: "apt-get install ovmf",
-            });
-        }
-        Firmware::Uefi { secure_boot: false, .. } if host.uefi.is_none() => {
-            return Err(Error::Start { output: "this host has no UEFI firmware".to_owned() });
-        }
-        _ => {}
+    if let Firmware::Uefi { secure_boot, .. } = spec.firmware {
+        host.firmware(secure_boot)?;
     }
     let most = args::layout(spec.os).most_cds();
     if spec.cds.len() > most {
