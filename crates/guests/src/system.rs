@@ -120,7 +120,7 @@ pub struct FirstBoot {
     pub is_seeded: bool,
 }
 
-/// What a resumed guest is told.
+/// The data for a resumed guest.
 #[derive(Clone, Copy)]
 pub struct Resumed<'a> {
     /// Seconds since 1970.

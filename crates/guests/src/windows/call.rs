@@ -1,6 +1,6 @@
 //! How a script of goldsmith's runs in a guest: one command line, the same for every script, and
 //! everything else over standard input (`scripts/bootstrap.ps1` describes the lines). So no text of a
-//! template is ever quoted, and the length of a command line is no limit.
+//! template is ever quoted, and the limit of command lines does not matter.
 //!
 //! Answers are lines of standard output that begin with a mark, random for each call. Other output,
 //! as of a profile, is not listened to.
@@ -129,7 +129,7 @@ impl Answers {
         self.rest(word).ok_or_else(|| self.unexpected())
     }
 
-    /// The error of an answer that is none of those that the script gives.
+    /// The error for an answer that the script never gives.
     pub(super) fn unexpected(&self) -> Error {
         let shown: String = format!("{:?}", self.lines).chars().take(SHOWN).collect();
         let text = format!("{} in the guest: unexpected answer {shown}", self.what);

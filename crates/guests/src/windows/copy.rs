@@ -43,7 +43,7 @@ async fn by_connection(at: At<'_>, copying: Copying<'_>) -> Result<Answers> {
     Ok(call.ask(at.guest).await?)
 }
 
-/// The machine takes out by itself what a canceled copy leaves.
+/// The machine itself ejects the CD that a canceled copy leaves behind.
 async fn by_cd(at: At<'_>, file: &Path, copying: Copying<'_>) -> Result<Answers> {
     let name = format!("goldsmith-{}", Uuid::new_v4().simple());
     at.machine.insert(file, &name).await.map_err(machine_error)?;

@@ -64,7 +64,7 @@ pub(super) struct Job<'a> {
     pub user: User,
     /// JSON for the script.
     pub arguments: Option<String>,
-    /// The code of the error when the job does not end by itself.
+    /// The error code for a job that does not exit on its own.
     pub failure: ErrorCode,
 }
 
@@ -72,7 +72,7 @@ impl Job<'_> {
     /// Runs it. Returns its exit code; its output goes to `out`.
     ///
     /// # Errors
-    /// It could not be started, it did not end by itself, or the guest is silent for too long.
+    /// The job could not be started, did not exit on its own, or the guest stayed silent for too long.
     pub(super) async fn run(self, at: At<'_>, out: &mut dyn Sink) -> Result<u32> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let failure = self.failure;
