@@ -95,6 +95,7 @@ pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
         error: None,
         started: Timestamp::now(),
         ended: None,
+        origin: None,
     }
 }
 

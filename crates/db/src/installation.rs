@@ -138,7 +138,7 @@ impl Store {
         Ok(row.as_ref().map(installation).transpose()?)
     }
 
-    /// Assigns the database to an installation. Its mark never decreases.
+    /// Assigns the database to an installation. Its mark never decreases, and roles stay in force.
     pub async fn set_installation(
         &self,
         id: &str,
@@ -146,17 +146,21 @@ impl Store {
         subscription: &str,
     ) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
-        let mark: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(mark), 0) FROM installation")
-            .fetch_one(&mut *tx)
-            .await?;
+        let earlier = "SELECT COALESCE(MAX(mark), 0) AS mark, MAX(roles_since) AS roles_since \
+                       FROM installation";
+        let earlier = sqlx::query(earlier).fetch_one(&mut *tx).await?;
+        let mark: i64 = earlier.try_get("mark")?;
+        let roles_since: Option<i64> = earlier.try_get("roles_since")?;
         sqlx::query("DELETE FROM installation").execute(&mut *tx).await?;
         sqlx::query(
-            "INSERT INTO installation (id, tenant, subscription, mark) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO installation (id, tenant, subscription, mark, roles_since) \
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(text(id))
         .bind(text(tenant))
         .bind(text(subscription))
         .bind(mark)
+        .bind(roles_since)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -48,9 +48,10 @@ pub use installation::{Inspection, Installation, inspect};
 pub use lease::{Holder, Lease};
 pub use migrate::SCHEMA;
 pub use model::{
-    ActiveRun, CLAIM, Cause, Client, Deployment, DeploymentOperation, EndedRun, Operation,
-    OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select, Tombstone, TombstoneKind,
-    Write,
+    ActiveRun, Activity, ActivityAbout, ActivitySelect, AssignmentPage, AssignmentSelect, CLAIM,
+    Cause, Client, Credential, CredentialKind, Deployment, DeploymentOperation, EndedRun, LockRow,
+    Operation, OperationStatus, Page, Reach, Resource, ResourceKey, RoleAssignment, RoleDefinition,
+    Run, RunState, Select, Subscription, Tombstone, TombstoneKind, TrustedIssuer, Write,
 };
 pub use raw_sql::execute_raw;
 
@@ -94,7 +95,7 @@ macro_rules! listing {
 macro_rules! operations {
     ($rest:literal) => {
         concat!(
-            "SELECT id, subscription, kind, target, status, error, started, ended \
+            "SELECT id, subscription, kind, target, status, error, started, ended, origin \
              FROM operations WHERE ",
             $rest
         )

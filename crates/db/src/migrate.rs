@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_leases.sql"),
     include_str!("../migrations/0007_health_and_claims.sql"),
     include_str!("../migrations/0008_deployments.sql"),
+    include_str!("../migrations/0009_authorization.sql"),
 ];
 
 /// The schema version of this release.

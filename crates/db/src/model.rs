@@ -6,6 +6,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod access;
+mod activity;
+
+pub use access::{
+    AssignmentPage, AssignmentSelect, Credential, CredentialKind, LockRow, Reach, RoleAssignment,
+    RoleDefinition, Subscription, TrustedIssuer,
+};
+pub use activity::{Activity, ActivityAbout, ActivitySelect};
+
 /// The id of a resource in lower case, its primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey(String);
@@ -149,6 +158,8 @@ pub struct Operation {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// Who began it, and for which action. A write without it keeps the stored one.
+    pub origin: Option<Value>,
 }
 
 /// The states of a run; see `operation::state`.
@@ -390,7 +401,7 @@ pub enum Write {
     ClaimRun(Run),
     /// Replaces the input of a run. A write of the run in the same commit must check the epoch.
     RunInput(String, Value),
-    /// Adds or replaces by client id.
+    /// Adds or replaces by client id. Its secret, if it has one, becomes the credential with the client's id.
     Client(Client),
     /// Adds a deployment with the client's request; `Stale` if there is one of that id.
     InsertDeployment(Deployment, String),

@@ -70,9 +70,10 @@ pub(super) fn operation(row: &AnyRow) -> Result<Operation, sqlx::Error> {
         kind: row.try_get("kind")?,
         target: ResourceKey::of(row.try_get("target")?),
         status: state(row.try_get("status")?)?,
-        error: row.try_get::<Option<&str>, _>("error")?.map(parse).transpose()?,
+        error: maybe_json(row.try_get("error")?)?,
         started: time(row.try_get("started")?)?,
         ended: maybe_time(row.try_get("ended")?)?,
+        origin: maybe_json(row.try_get("origin")?)?,
     })
 }
 
@@ -92,7 +93,7 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
         cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
-        optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
+        optimization: maybe_json(row.try_get("optimization")?)?,
         owner: row.try_get("owner")?,
         crashes: row.try_get("crashes")?,
         worked: Duration::from_nanos(
@@ -147,15 +148,19 @@ pub(super) fn time(nanoseconds: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(decode)
 }
 
-fn maybe_time(nanoseconds: Option<i64>) -> Result<Option<Timestamp>, sqlx::Error> {
+pub(super) fn maybe_time(nanoseconds: Option<i64>) -> Result<Option<Timestamp>, sqlx::Error> {
     nanoseconds.map(time).transpose()
 }
 
-fn parse(text: &str) -> Result<Value, sqlx::Error> {
+pub(super) fn parse(text: &str) -> Result<Value, sqlx::Error> {
     serde_json::from_str(text).map_err(decode)
 }
 
-fn state<T: DeserializeOwned>(name: &str) -> Result<T, sqlx::Error> {
+pub(super) fn maybe_json(text: Option<&str>) -> Result<Option<Value>, sqlx::Error> {
+    text.map(parse).transpose()
+}
+
+pub(super) fn state<T: DeserializeOwned>(name: &str) -> Result<T, sqlx::Error> {
     serde_json::from_value(Value::from(name)).map_err(decode)
 }
 

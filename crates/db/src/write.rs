@@ -20,6 +20,7 @@ use super::{
 /// Limits a commit, so that a vanished server does not block all others. Longer than any wait within a
 /// commit, and shorter than the timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(55);
+const ACCOUNTS: &str = "microsoft.storage/storageaccounts";
 
 /// Applies the writes durably. Returns the database's new mark, if it has one.
 pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
@@ -116,7 +117,8 @@ async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT DO NOTHING",
     );
-    one(tx, bind_resource(query, &key, resource), key.as_str()).await
+    let query = bind_resource(query, &key, resource).bind(claim(resource));
+    one(tx, query, key.as_str()).await
 }
 
 async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
@@ -124,10 +126,15 @@ async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     let query = sqlx::query(
         "UPDATE resources SET subscription = $2, grp = $3, kind = $4, name = $5, id = $6, \
          revision = $7, created = $8, changed = $9, body = $10, hidden = $11, \
-         due = $12, follows = $13, region = $14, script_bytes = $15, claim = $16 \
+         due = $12, follows = $13, region = $14, script_bytes = $15, \
+         claim = CASE WHEN kind = $18 THEN claim ELSE $16 END \
          WHERE key = $1 AND revision = $17",
     );
-    let query = bind_resource(query, &key, resource).bind(resource.revision);
+    // An account keeps its claim: one that has the name of an older account has none (migration 9).
+    let query = bind_resource(query, &key, resource)
+        .bind(resource.hidden[CLAIM].as_str().map(text))
+        .bind(resource.revision)
+        .bind(ACCOUNTS);
     one(tx, query, key.as_str()).await
 }
 
@@ -154,7 +161,14 @@ fn bind_resource<'q>(
         .bind(indexed["follows"].as_str().map(lower))
         .bind(indexed["region"].as_str().map(lower))
         .bind(indexed["scriptBytes"].as_i64())
-        .bind(resource.hidden[CLAIM].as_str().map(text))
+}
+
+/// What the resource alone may have. The name of a storage account is unique over all subscriptions,
+/// because it names the account's folder.
+fn claim(resource: &Resource) -> Option<String> {
+    let is_account = resource.kind.eq_ignore_ascii_case(ACCOUNTS);
+    let name = is_account.then(|| lower(&resource.name));
+    resource.hidden[CLAIM].as_str().map(text).or(name)
 }
 
 async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {
@@ -178,11 +192,11 @@ async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
 
 async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO operations (id, subscription, kind, target, status, error, started, ended) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
+        "INSERT INTO operations (id, subscription, kind, target, status, error, started, ended, \
+         origin) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET \
          subscription = excluded.subscription, kind = excluded.kind, target = excluded.target, \
          status = excluded.status, error = excluded.error, started = excluded.started, \
-         ended = excluded.ended",
+         ended = excluded.ended, origin = COALESCE(excluded.origin, operations.origin)",
     )
     .bind(lower(&operation.id))
     .bind(lower(&operation.subscription))
@@ -192,6 +206,7 @@ async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> 
     .bind(operation.error.as_ref().map(json))
     .bind(nanoseconds(operation.started))
     .bind(operation.ended.map(nanoseconds))
+    .bind(operation.origin.as_ref().map(json))
     .execute(&mut **tx)
     .await?;
     Ok(())

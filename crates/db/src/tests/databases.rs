@@ -85,7 +85,8 @@ pub(super) async fn run_of_first_schema_is_migrated(address: String) {
                    DROP TABLE tombstones; \
                    DELETE FROM schema_version WHERE version > 1";
     tamper(&store, earlier).await;
-    tamper(&store, &[queries::UNDO, leases::UNDO, deployments::UNDO].concat().join("; ")).await;
+    let later = [queries::UNDO, leases::UNDO, deployments::UNDO, access::UNDO];
+    tamper(&store, &later.concat().join("; ")).await;
     store.close().await;
     let store = Store::open(&address).await.unwrap();
     let expected = Run { cause: Cause::Manual, ..run };

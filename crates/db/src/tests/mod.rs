@@ -1,5 +1,6 @@
 //! One suite for both databases.
 
+mod access;
 mod databases;
 mod deployments;
 mod failing;

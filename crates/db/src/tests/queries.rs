@@ -106,7 +106,9 @@ pub(super) async fn duplicate_account_name_is_rejected(address: String) {
 pub(super) async fn migration_removes_duplicate_account_names(address: String) {
     let store = Store::open(&address).await.unwrap();
     let version = ["DELETE FROM schema_version WHERE version > 4"];
-    for statement in [UNDO, super::leases::UNDO, super::deployments::UNDO, &version].concat() {
+    let roles = ["ALTER TABLE installation DROP COLUMN roles_since"];
+    let later = [super::leases::UNDO, super::deployments::UNDO, super::access::UNDO, &roles];
+    for statement in [UNDO, &later.concat(), &version].concat() {
         tamper(&store, statement).await;
     }
     let row = |group: &str, created: i64| {

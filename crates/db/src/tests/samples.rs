@@ -54,6 +54,7 @@ pub(super) fn operation(id: &str, started: &str) -> Operation {
         error: None,
         started: started.parse().unwrap(),
         ended: None,
+        origin: None,
     }
 }
 

@@ -263,6 +263,7 @@ fn queued(template: &Resource, at: Timestamp) -> (Run, Write) {
         error: None,
         started: at,
         ended: None,
+        origin: None,
     };
     let run = Run {
         id: images::new_run_id(),

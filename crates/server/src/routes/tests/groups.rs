@@ -55,6 +55,7 @@ async fn group_in_deletion_rejects_writes_and_deletion_resumes() {
         error: None,
         started: Timestamp::now(),
         ended: None,
+        origin: None,
     };
     let writes = vec![Write::Replace(group), Write::Operation(row.clone())];
     server.app.store().commit(writes).await.unwrap();
