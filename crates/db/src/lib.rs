@@ -8,6 +8,8 @@
 //! row      values ↔ columns             migrate         the tables (`migrations/`)
 //! write    one commit                   queries         frequent queries, each with an index
 //! deployments  deployments of templates and their operations
+//! subscriptions, roles, locks, credentials  who may do what    access  what is common to them
+//! activity  who did what
 //! lease    the one service that writes  fence           the lease check of each commit
 //! installation  the data folder that the database belongs to
 //! ```
@@ -16,7 +18,10 @@
 
 #![warn(missing_docs)]
 
+mod access;
+mod activity;
 mod connect;
+mod credentials;
 mod deployments;
 mod dump;
 mod error;
@@ -24,13 +29,16 @@ mod fence;
 mod file_owners;
 mod installation;
 mod lease;
+mod locks;
 mod migrate;
 mod model;
 mod open;
 mod raw_sql;
 mod reader;
+mod roles;
 mod row;
 mod statement;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tombstone;
@@ -38,7 +46,10 @@ mod transport;
 mod write;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 pub use connect::sqlite_file;
 pub use dump::{Dumped, dump, load};
@@ -61,6 +72,7 @@ pub use transport::{Unprotected, check_transport};
 use self::{
     open::Pools,
     row::{lower, text},
+    write::Committed,
 };
 
 /// Rows per query when reading a complete list.
@@ -138,6 +150,8 @@ mod queries;
 pub struct Store {
     pools: Pools,
     marks: Arc<watch::Sender<i64>>,
+    /// See [`known_generation`](Self::known_generation).
+    known_generation: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -147,7 +161,11 @@ impl Store {
     /// # Errors
     /// The address has another form, the database cannot be reached, or a later release wrote it.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        Ok(Self { pools: Pools::open(url).await?, marks: Arc::new(watch::Sender::new(0)) })
+        Ok(Self {
+            pools: Pools::open(url).await?,
+            marks: Arc::new(watch::Sender::new(0)),
+            known_generation: Arc::default(),
+        })
     }
 
     /// Closes all connections. Commits are durable without it, but SQLite then merges its log.
@@ -161,16 +179,24 @@ impl Store {
     /// [`Error::Stale`] if a row does not match a write's condition, [`Error::NotOwner`] if another process has the lease,
     /// or the database fails.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
-        let pools = self.pools.clone();
+        let store = self.clone();
         // When a client hangs up, its request is dropped at any await; a started commit must continue.
-        let task = tokio::spawn(async move { write::commit(&pools, &writes).await });
-        let mark = task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))??;
+        let task = tokio::spawn(async move {
+            let committed = write::commit(&store.pools, &writes).await?;
+            store.publish(committed);
+            Ok(())
+        });
+        task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+    }
+
+    fn publish(&self, committed: Committed) {
+        let Committed { mark, generation } = committed;
+        self.known_generation.fetch_max(generation.unwrap_or_default(), Ordering::AcqRel);
         self.marks.send_if_modified(|highest| {
             let is_higher = mark.is_some_and(|mark| mark > *highest);
             *highest = mark.unwrap_or(*highest).max(*highest);
             is_higher
         });
-        Ok(())
     }
 
     /// One resource or group.

@@ -383,13 +383,15 @@ pub struct Tombstone {
 /// One write of a [commit](super::Store::commit).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Adds; [`Stale`](super::Error::Stale) if the key is taken.
+    /// Adds; [`Stale`](super::Error::Stale) if the key is taken. Role assignments and locks that a racing write left at
+    /// the key or below it are removed, so that they do not apply to a new resource.
     Insert(Resource),
     /// Replaces; `Stale` unless the stored revision matches.
     Replace(Resource),
-    /// Removes; `Stale` unless it has that revision.
+    /// Removes with the role assignments and locks at the key and below it; `Stale` unless it has that revision.
     Remove(ResourceKey, i64),
-    /// Removes all descendants of a resource or group, including deployments, but not the resource itself.
+    /// Removes all descendants of a resource or group, including deployments, but not the resource itself. Removes role
+    /// assignments and locks as `Remove` does.
     RemoveBelow(ResourceKey),
     /// Adds or replaces by id.
     Operation(Operation),
@@ -413,6 +415,35 @@ pub enum Write {
     CheckDeployment(ResourceKey, i64),
     /// Adds or replaces by deployment and id.
     DeploymentOperation(DeploymentOperation),
+    /// Adds or replaces by id.
+    PutSubscription(Subscription),
+    /// Adds a role with revision 0, replaces another; `Stale` unless the stored revision matches, or if the id or the
+    /// name is taken.
+    PutRole(RoleDefinition),
+    /// Removes a role by id; `Stale` unless it has that revision, or if it is assigned.
+    RemoveRole(String, i64),
+    /// Adds; `Stale` if the key is taken, or if the principal has the role at the scope already.
+    InsertAssignment(RoleAssignment),
+    /// Replaces body and type of the principal; `Stale` unless the stored revision matches.
+    ReplaceAssignment(RoleAssignment),
+    /// Removes; `Stale` unless it has that revision.
+    RemoveAssignment(ResourceKey, i64),
+    /// Adds a lock with revision 0, replaces level and body of another; `Stale` unless the stored revision matches, or
+    /// if the key is taken.
+    PutLock(LockRow),
+    /// Removes; `Stale` unless it has that revision.
+    RemoveLock(ResourceKey, i64),
+    /// Adds or replaces by id; `Stale` if the owner has another valid one for the same subject of the issuer.
+    PutCredential(Credential),
+    /// Adds or replaces by issuer.
+    PutIssuer(TrustedIssuer),
+    /// Removes an issuer; `Stale` if there is none.
+    RemoveIssuer(String),
+    /// Makes roles decide from that time on; `Stale` if they do already, or without an installation.
+    RolesSince(Timestamp),
+    /// Adds an event. Nothing changes or removes one; see
+    /// [`forget_activity_before`](super::Store::forget_activity_before).
+    Activity(Activity),
     /// Requests the removal of files that have no row. `Remove` and `RemoveBelow` write the tombstones of the rows that
     /// they remove.
     Tombstone(TombstoneKind, String),

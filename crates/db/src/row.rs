@@ -19,6 +19,11 @@ pub(super) fn lower(id: &str) -> String {
     text(&id.to_lowercase())
 }
 
+/// Scopes are written without a slash at their end.
+pub(super) fn scope(scope: &str) -> String {
+    lower(scope.trim_end_matches('/'))
+}
+
 /// The exclusive bounds of the keys of descendants: `0` is the character after `/`.
 pub(super) fn below(key: &ResourceKey) -> (String, String) {
     let key = text(key.as_str());

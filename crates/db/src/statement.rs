@@ -1,8 +1,8 @@
 //! Statements that depend on the state of a row.
 
-use sqlx::{Any, any::AnyArguments, query::Query};
+use sqlx::{Any, Decode, Row as _, Type, any::AnyArguments, query::Query};
 
-use crate::{Error, writer::Tx};
+use crate::{Error, reader::complete, writer::Tx};
 
 pub(super) fn stale(key: &str) -> Error {
     Error::Stale { key: key.to_owned() }
@@ -20,4 +20,16 @@ pub(super) async fn one(
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(stale(key)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The value of a query that always has one row.
+pub(super) async fn value<T>(
+    tx: &mut Tx,
+    query: Query<'_, Any, AnyArguments>,
+) -> Result<T, sqlx::Error>
+where
+    T: for<'r> Decode<'r, Any> + Type<Any>,
+{
+    // `complete` tells a missing row from a dead connection.
+    complete(tx, query).await?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
 }

@@ -8,12 +8,15 @@ use sqlx::{Any, any::AnyArguments, query::Query};
 use tokio::time::timeout;
 
 use super::{
-    Error, deployments, installation,
+    Error, access,
+    activity::Sequence,
+    credentials, deployments, installation, locks,
     model::{CLAIM, Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
+    roles,
     row::{as_json, below, json, lower, name, nanoseconds, text},
     statement::{one, stale},
-    tombstone,
+    subscriptions, tombstone,
     writer::Tx,
 };
 
@@ -22,9 +25,18 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(55);
 const ACCOUNTS: &str = "microsoft.storage/storageaccounts";
 
-/// Applies the writes durably. Returns the database's new mark, if it has one.
-pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
-    let Some(first) = writes.first() else { return Ok(None) };
+/// What a commit counted.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// The new mark, if the database has an installation.
+    pub(super) mark: Option<i64>,
+    /// The new generation, if the commit changed who may do what.
+    pub(super) generation: Option<i64>,
+}
+
+/// Applies the writes durably.
+pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Committed, Error> {
+    let Some(first) = writes.first() else { return Ok(Committed::default()) };
     match timeout(TIMEOUT, attempt(pools, writes)).await {
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
         Ok(Err(Error::Database(error))) if lost_to_another(&error) => Err(stale(key(first))),
@@ -32,12 +44,12 @@ pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64
     }
 }
 
-async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
+async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Committed, Error> {
     let mut tx = pools.begin().await?;
     match apply(&mut tx, writes).await {
-        Ok(mark) => {
+        Ok(committed) => {
             tx.commit().await?;
-            Ok(mark)
+            Ok(committed)
         }
         // The connection is still usable. If it is not, a dead connection changed no rows either.
         Err(error @ Error::Stale { .. }) => {
@@ -48,36 +60,59 @@ async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> 
     }
 }
 
-async fn apply(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
+async fn apply(tx: &mut Tx, writes: &[Write]) -> Result<Committed, Error> {
+    // First, because the numbers of events follow from it.
+    let mark = installation::count(tx).await?;
+    let mut sequence = Sequence::new(mark);
+    let mut changes_access = false;
     for write in writes {
-        match write {
-            Write::Insert(resource) => insert(tx, resource).await?,
-            Write::Replace(resource) => replace(tx, resource).await?,
-            Write::Remove(key, revision) => remove(tx, key, *revision).await?,
-            Write::RemoveBelow(key) => remove_below(tx, key).await?,
-            Write::InsertDeployment(deployment, request) => {
-                deployments::insert(tx, deployment, request).await?;
-            }
-            Write::ReplaceDeployment(deployment) => deployments::replace(tx, deployment).await?,
-            Write::RemoveDeployment(key, revision) => {
-                deployments::remove(tx, key, *revision).await?;
-            }
-            Write::CheckDeployment(key, revision) => deployments::check(tx, key, *revision).await?,
-            Write::DeploymentOperation(operation) => {
-                deployments::put_operation(tx, operation).await?;
-            }
-            Write::Operation(operation) => put_operation(tx, operation).await?,
-            Write::InsertRun(run) => insert_run(tx, run).await?,
-            Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
-            Write::ClaimRun(run) => replace_run(tx, run, run.epoch.saturating_sub(1)).await?,
-            Write::RunInput(id, input) => {
-                put_json(tx, "UPDATE runs SET input = $2 WHERE id = $1", id, input).await?;
-            }
-            Write::Client(client) => put_client(tx, client).await?,
-            Write::Tombstone(kind, name) => tombstone::put(tx, *kind, name).await?,
-        }
+        changes_access |= apply_one(tx, write, &mut sequence).await?;
     }
-    installation::count(tx).await.map_err(Error::from)
+    let generation = match changes_access {
+        true => Some(access::count(tx).await?),
+        false => None,
+    };
+    Ok(Committed { mark, generation })
+}
+
+/// Returns whether it changed who may do what.
+async fn apply_one(tx: &mut Tx, write: &Write, sequence: &mut Sequence) -> Result<bool, Error> {
+    match write {
+        Write::Insert(resource) => return insert(tx, resource).await,
+        Write::Remove(key, revision) => return remove(tx, key, *revision).await,
+        Write::RemoveBelow(key) => return remove_below(tx, key).await,
+        Write::Replace(resource) => replace(tx, resource).await?,
+        Write::InsertDeployment(deployment, request) => {
+            deployments::insert(tx, deployment, request).await?;
+        }
+        Write::ReplaceDeployment(deployment) => deployments::replace(tx, deployment).await?,
+        Write::RemoveDeployment(key, revision) => deployments::remove(tx, key, *revision).await?,
+        Write::CheckDeployment(key, revision) => deployments::check(tx, key, *revision).await?,
+        Write::DeploymentOperation(operation) => deployments::put_operation(tx, operation).await?,
+        Write::Operation(operation) => put_operation(tx, operation).await?,
+        Write::InsertRun(run) => insert_run(tx, run).await?,
+        Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
+        Write::ClaimRun(run) => replace_run(tx, run, run.epoch.saturating_sub(1)).await?,
+        Write::RunInput(id, input) => {
+            put_json(tx, "UPDATE runs SET input = $2 WHERE id = $1", id, input).await?;
+        }
+        Write::Client(client) => put_client(tx, client).await?,
+        Write::PutSubscription(subscription) => subscriptions::put(tx, subscription).await?,
+        Write::PutRole(role) => roles::put_definition(tx, role).await?,
+        Write::RemoveRole(id, revision) => roles::remove_definition(tx, id, *revision).await?,
+        Write::InsertAssignment(assignment) => roles::insert(tx, assignment).await?,
+        Write::ReplaceAssignment(assignment) => roles::replace(tx, assignment).await?,
+        Write::RemoveAssignment(key, revision) => roles::remove(tx, key, *revision).await?,
+        Write::PutLock(lock) => locks::put(tx, lock).await?,
+        Write::RemoveLock(key, revision) => locks::remove(tx, key, *revision).await?,
+        Write::PutCredential(credential) => credentials::put(tx, credential).await?,
+        Write::PutIssuer(issuer) => credentials::put_issuer(tx, issuer).await?,
+        Write::RemoveIssuer(issuer) => credentials::remove_issuer(tx, issuer).await?,
+        Write::RolesSince(since) => access::set_roles_since(tx, *since).await?,
+        Write::Activity(event) => sequence.insert(tx, event).await?,
+        Write::Tombstone(kind, name) => tombstone::put(tx, *kind, name).await?,
+    }
+    Ok(access::is_changed_by(write))
 }
 
 /// Whether PostgreSQL ended the transaction in favour of another one, for example an administrator's: those
@@ -97,6 +132,8 @@ fn key(write: &Write) -> &str {
         }
         Write::Remove(key, _)
         | Write::RemoveBelow(key)
+        | Write::RemoveAssignment(key, _)
+        | Write::RemoveLock(key, _)
         | Write::RemoveDeployment(key, _)
         | Write::CheckDeployment(key, _) => key.as_str(),
         Write::DeploymentOperation(operation) => operation.deployment.as_str(),
@@ -104,12 +141,25 @@ fn key(write: &Write) -> &str {
         Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
         Write::RunInput(id, _) => id,
         Write::Client(client) => &client.client_id,
+        Write::PutSubscription(subscription) => &subscription.id,
+        Write::PutRole(role) => &role.id,
+        Write::InsertAssignment(assignment) | Write::ReplaceAssignment(assignment) => {
+            &assignment.id
+        }
+        Write::PutLock(lock) => &lock.id,
+        Write::PutCredential(credential) => &credential.id,
+        Write::PutIssuer(issuer) => &issuer.issuer,
+        Write::RemoveRole(id, _) | Write::RemoveIssuer(id) => id,
+        Write::RolesSince(_) => "roles_since",
+        Write::Activity(event) => &event.id,
         Write::Tombstone(_, name) => name,
     }
 }
 
-async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
+async fn insert(tx: &mut Tx, resource: &Resource) -> Result<bool, Error> {
     let key = resource.key();
+    // A write that raced with the removal of a resource of that name may have left some.
+    let changes_access = access::remove_at(tx, &key).await?;
     tombstone::drop_of(tx, &key, &resource.kind, &resource.name).await?;
     let query = sqlx::query(
         "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
@@ -118,7 +168,8 @@ async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
          ON CONFLICT DO NOTHING",
     );
     let query = bind_resource(query, &key, resource).bind(claim(resource));
-    one(tx, query, key.as_str()).await
+    one(tx, query, key.as_str()).await?;
+    Ok(changes_access)
 }
 
 async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
@@ -171,15 +222,16 @@ fn claim(resource: &Resource) -> Option<String> {
     resource.hidden[CLAIM].as_str().map(text).or(name)
 }
 
-async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {
+async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<bool, Error> {
     tombstone::put_of(tx, key).await?;
     let query = sqlx::query("DELETE FROM resources WHERE key = $1 AND revision = $2")
         .bind(text(key.as_str()))
         .bind(revision);
-    one(tx, query, key.as_str()).await
+    one(tx, query, key.as_str()).await?;
+    Ok(access::remove_at(tx, key).await?)
 }
 
-async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
+async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<bool, Error> {
     tombstone::put_below(tx, key).await?;
     let (after, before) = below(key);
     sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
@@ -187,7 +239,8 @@ async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
         .bind(before)
         .execute(&mut **tx)
         .await?;
-    deployments::remove_below(tx, key).await
+    deployments::remove_below(tx, key).await?;
+    Ok(access::remove_at(tx, key).await?)
 }
 
 async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
@@ -289,5 +342,5 @@ async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {
     .bind(client.revoked.map(nanoseconds))
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    credentials::put_secret_of(tx, client).await
 }
