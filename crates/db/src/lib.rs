@@ -9,7 +9,7 @@
 //! write    one commit                   queries         frequent queries, each with an index
 //! deployments  deployments of templates and their operations
 //! subscriptions, roles, locks, credentials  who may do what    access  what is common to them
-//! activity  who did what
+//! activity  who did what    record  events in the commits of a request
 //! lease    the one service that writes  fence           the lease check of each commit
 //! installation  the data folder that the database belongs to
 //! ```
@@ -35,6 +35,7 @@ mod model;
 mod open;
 mod raw_sql;
 mod reader;
+mod record;
 mod roles;
 mod row;
 mod statement;
@@ -65,6 +66,7 @@ pub use model::{
     Run, RunState, Select, Subscription, Tombstone, TombstoneKind, TrustedIssuer, Write,
 };
 pub use raw_sql::execute_raw;
+pub use record::Record;
 
 use tokio::sync::watch;
 pub use transport::{Unprotected, check_transport};
@@ -152,6 +154,8 @@ pub struct Store {
     marks: Arc<watch::Sender<i64>>,
     /// See [`known_generation`](Self::known_generation).
     known_generation: Arc<AtomicI64>,
+    /// Makes an event of each commit.
+    record: Option<Arc<dyn Record>>,
 }
 
 impl Store {
@@ -165,6 +169,7 @@ impl Store {
             pools: Pools::open(url).await?,
             marks: Arc::new(watch::Sender::new(0)),
             known_generation: Arc::default(),
+            record: None,
         })
     }
 
@@ -178,12 +183,16 @@ impl Store {
     /// # Errors
     /// [`Error::Stale`] if a row does not match a write's condition, [`Error::NotOwner`] if another process has the lease,
     /// or the database fails.
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+    pub async fn commit(&self, mut writes: Vec<Write>) -> Result<(), Error> {
+        self.add_events(&mut writes);
         let store = self.clone();
         // When a client hangs up, its request is dropped at any await; a started commit must continue.
         let task = tokio::spawn(async move {
             let committed = write::commit(&store.pools, &writes).await?;
             store.publish(committed);
+            if let Some(record) = store.record.filter(|_| !writes.is_empty()) {
+                record.written(&writes);
+            }
             Ok(())
         });
         task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?

@@ -16,6 +16,8 @@ use crate::{
 /// The kind is a literal because the partial index does not match a parameter.
 pub(super) const ACCOUNT: &str =
     resources!("subscription = $1 AND name = $2 AND kind = 'microsoft.storage/storageaccounts'");
+pub(super) const ACCOUNT_ANYWHERE: &str =
+    resources!("kind = 'microsoft.storage/storageaccounts' AND claim = $1");
 pub(super) const DUE: &str =
     resources!("due <= $1 AND (due, key) > ($2, $3) ORDER BY due, key LIMIT $4");
 pub(super) const NEXT_DUE: &str = "SELECT MIN(due) FROM resources WHERE due > $1";
@@ -70,6 +72,14 @@ impl Store {
             .bind(text(name))
             .fetch_optional(&self.pools.reader)
             .await?;
+        Ok(row.as_ref().map(row::resource).transpose()?)
+    }
+
+    /// The storage account of that name, in whichever subscription. A name belongs to one account of the whole
+    /// installation.
+    pub async fn account_anywhere(&self, name: &str) -> Result<Option<Resource>, Error> {
+        let query = sqlx::query(ACCOUNT_ANYWHERE).bind(lower(name));
+        let row = query.fetch_optional(&self.pools.reader).await?;
         Ok(row.as_ref().map(row::resource).transpose()?)
     }
 
