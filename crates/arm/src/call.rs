@@ -1,10 +1,10 @@
-//! A request, parsed as far as all routes need it.
+//! A request, parsed as far as all routes need it, and a call: a request that its caller may make.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-use serde_json::Value;
-
+use authorization::{Denial, Rights, Rule};
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::{ApiError, Path};
 
@@ -34,9 +34,9 @@ pub struct Caller {
     pub object_id: String,
 }
 
-/// A request.
+/// A request, which nobody has permitted yet.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct Request {
     /// The verb.
     pub method: Method,
     /// The path, in the client's spelling.
@@ -59,7 +59,52 @@ pub struct Call {
     pub caller: Caller,
 }
 
+/// A request that its caller may make. Handlers take only these, so that none can be reached without a decision:
+///
+/// ```
+/// fn call(request: arm::Request, rights: std::sync::Arc<authorization::Rights>) -> Option<arm::Call> {
+///     arm::Call::admit(request, rights, &authorization::Rule::SignedIn).ok()
+/// }
+/// ```
+///
+/// No one else can make one:
+///
+/// ```compile_fail,E0451
+/// fn call(request: arm::Request, rights: std::sync::Arc<authorization::Rights>) -> Option<arm::Call> {
+///     Some(arm::Call { request, rights })
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Call {
+    request: Request,
+    rights: Arc<Rights>,
+}
+
 impl Call {
+    /// The only way to a call: the caller's rights satisfy the rule of its target.
+    ///
+    /// # Errors
+    /// What the caller lacks, or the lock in the way.
+    pub fn admit(request: Request, rights: Arc<Rights>, rule: &Rule) -> Result<Self, Denial> {
+        rights.rule(rule)?;
+        Ok(Self { request, rights })
+    }
+
+    /// The caller's rights, for what the request reaches beside its target.
+    pub fn rights(&self) -> &Arc<Rights> {
+        &self.rights
+    }
+}
+
+impl Deref for Call {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl Request {
     /// Refuses every method but these.
     ///
     /// # Errors
@@ -96,7 +141,7 @@ impl Call {
 
 impl ApiError {
     /// 405.
-    pub fn method_not_allowed(call: &Call) -> Self {
+    pub fn method_not_allowed(call: &Request) -> Self {
         let method = format!("{:?}", call.method).to_uppercase();
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -106,7 +151,7 @@ impl ApiError {
     }
 
     /// 405 for a read-only resource; `why` completes the sentence.
-    pub fn read_only(call: &Call, why: &str) -> Self {
+    pub fn read_only(call: &Request, why: &str) -> Self {
         let message = format!("'{}' can only be read: {why}.", call.path.text);
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use db::Store;
 
-/// The database, the one subscription, its regions, and the service's URL. Cheap to clone.
+/// The database, the subscription that a request is about, the regions, and the service's URL. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
     store: Store,
@@ -22,6 +22,12 @@ impl Context {
             regions: regions.into(),
             base_url: Arc::default(),
         }
+    }
+
+    /// The same for another subscription.
+    #[must_use]
+    pub fn within(&self, subscription: &str) -> Self {
+        Self { subscription: subscription.into(), ..self.clone() }
     }
 
     /// The database.

@@ -17,7 +17,7 @@
 //! The modules depend on one another in one direction:
 //!
 //! ```text
-//! path  reply  context  error ← call, overtaken ← precondition, paging, group, region ← fields ← rows ← registry ← resource
+//! path  reply  context  actions  error ← call, denied, overtaken ← group ← readable ← precondition, paging, region ← fields ← rows ← registry ← resource
 //! ```
 //!
 //! [contract]: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/resource-api-reference.md
@@ -26,8 +26,10 @@
 
 #![warn(missing_docs)]
 
+mod actions;
 mod call;
 mod context;
+mod denied;
 mod error;
 mod extension;
 pub mod fields;
@@ -38,6 +40,7 @@ mod overtaken;
 mod paging;
 mod path;
 mod precondition;
+mod readable;
 pub mod region;
 mod registry;
 mod reply;
@@ -45,8 +48,10 @@ mod resource;
 pub mod rows;
 pub mod version;
 
-pub use call::{Call, Caller, Method};
+pub use actions::{Actions, Verb};
+pub use call::{Call, Caller, Method, Request};
 pub use context::Context;
+pub use denied::denied;
 pub use error::ApiError;
 pub use extension::Extension;
 pub use filter::Filter;
@@ -54,6 +59,7 @@ pub use overtaken::retry_overtaken;
 pub use paging::list;
 pub use path::{Path, Scope, is};
 pub use precondition::{check_precondition, etag};
+pub use readable::{Readable, kind_of, may_read, read_of, readable_operation};
 pub use registry::{Registry, ResourceType, Service};
 pub use reply::Reply;
-pub use resource::handle;
+pub use resource::{handle, is_registered, registered, rule};

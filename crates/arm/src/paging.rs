@@ -1,11 +1,12 @@
 //! Lists in pages: `value`, and `nextLink` if there is another page.
 
+use authorization::Visible;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use db::{Resource, Select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::{ApiError, Call, Context, Reply};
+use crate::{ApiError, Call, Context, Readable, Reply};
 
 /// The size of a page unless `$top` is smaller.
 const PAGE: usize = 100;
@@ -50,7 +51,7 @@ impl Position {
     }
 }
 
-/// A page of the resources that match `select` and `filter`, each converted by `view`. By ARM's contract `nextLink` is an
+/// A page of the resources that match `select` and `filter` and that the caller may read, each converted by `view`. By ARM's contract `nextLink` is an
 /// absolute URL, a page without it is the last one, and `$top` may reduce the size of a page.
 ///
 /// # Errors
@@ -64,11 +65,15 @@ pub async fn list(
 ) -> Result<Reply, ApiError> {
     let Position { mut after, size } = Position::of(call)?;
     let mut found: Vec<Resource> = Vec::new();
+    let mut readable = Readable::by(call, &top(&select));
+    let Some(select) = narrowed(select, &mut readable) else {
+        return Ok(page_of(call, Vec::new(), None));
+    };
     loop {
         let select = Select { after: after.clone(), limit: PAGE as u32, ..select.clone() };
         let page = context.store().list(&select).await?;
         for resource in page.resources {
-            if !filter(&resource) {
+            if !readable.has(&resource) || !filter(&resource) {
                 continue;
             }
             if found.len() == size {
@@ -82,6 +87,30 @@ pub async fn list(
         if after.is_none() {
             return Ok(page_of(call, found.iter().map(&view).collect(), None));
         }
+    }
+}
+
+/// The scope that contains everything that is selected.
+fn top(select: &Select) -> String {
+    match (&select.below, &select.group) {
+        (Some(key), _) => key.as_str().to_owned(),
+        (None, Some(group)) => {
+            format!("/subscriptions/{}/resourceGroups/{group}", select.subscription)
+        }
+        (None, None) => format!("/subscriptions/{}", select.subscription),
+    }
+}
+
+/// The same selection, but only where the caller may read something; `None` if that is nowhere. Whoever may read a few of
+/// very many resources does not pay for the others.
+fn narrowed(select: Select, readable: &mut Readable) -> Option<Select> {
+    let visible = match &select.kind {
+        Some(kind) => readable.of_kind(kind).clone(),
+        None => readable.of_any_kind(),
+    };
+    match visible {
+        Visible::All | Visible::Only(_) => Some(select),
+        Visible::None => None,
     }
 }
 

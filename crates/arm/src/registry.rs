@@ -5,7 +5,7 @@ use db::{Resource, ResourceKey};
 
 use serde_json::Value;
 
-use crate::{ApiError, Call, Context, Reply, is, rows};
+use crate::{Actions, ApiError, Call, Context, Reply, Request, Verb, is, rows};
 
 /// What the resource types of a service share.
 #[async_trait]
@@ -34,8 +34,37 @@ pub trait Service: Send + Sync + 'static {
 /// resource with its descendants.
 #[async_trait]
 pub trait ResourceType<S: Service>: Send + Sync {
+    /// The actions that clients may ask for, by [`actions!`](crate::actions). Required, so that there is nothing that roles
+    /// cannot grant or deny. This compiles:
+    ///
+    /// ```
+    /// use arm::{Actions, ResourceType, Service};
+    ///
+    /// struct Widgets;
+    /// const ACTIONS: Actions = arm::actions!("Example.Lab/widgets");
+    /// impl<S: Service> ResourceType<S> for Widgets {
+    ///     fn api_versions(&self) -> &'static [&'static str] { &[] }
+    ///     fn actions(&self) -> &'static Actions { &ACTIONS }
+    /// }
+    /// ```
+    ///
+    /// and without the actions it does not:
+    ///
+    /// ```compile_fail,E0046
+    /// use arm::{Actions, ResourceType, Service};
+    ///
+    /// struct Widgets;
+    /// const ACTIONS: Actions = arm::actions!("Example.Lab/widgets");
+    /// impl<S: Service> ResourceType<S> for Widgets {
+    ///     fn api_versions(&self) -> &'static [&'static str] { &[] }
+    /// }
+    /// ```
+    fn actions(&self) -> &'static Actions;
+
     /// Namespace and types, such as `Microsoft.Compute/galleries/images`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.actions().kind
+    }
 
     /// The supported api-versions, newest first.
     fn api_versions(&self) -> &'static [&'static str];
@@ -101,24 +130,37 @@ pub trait ResourceType<S: Service>: Send + Sync {
         rows::delete(service.context(), call, key).await
     }
 
-    /// Performs an action such as `run`, in lower case.
+    /// Performs one of the declared actions, such as `run`.
     async fn action(
         &self,
         _service: &S,
         call: &Call,
         _key: ResourceKey,
-        action: &str,
+        verb: &'static Verb,
     ) -> Result<Reply, ApiError> {
-        Err(ApiError::absent(
-            "ResourceNotFound",
-            format!("There is no action '{action}' at '{}'.", call.path.text),
-        ))
+        Err(no_action(call, self.actions(), verb.name))
     }
 
     /// The resource in the form of the request's api-version.
     fn view(&self, _service: &S, _call: &Call, resource: &Resource) -> Value {
         rows::view(self.name(), resource)
     }
+}
+
+/// 404 for an action that the type does not declare.
+pub(crate) fn no_action(request: &Request, actions: &Actions, name: &str) -> ApiError {
+    let verbs: Vec<&str> = actions.verbs.iter().map(|verb| verb.name).collect();
+    let known = match verbs.as_slice() {
+        [] => "has no actions".to_owned(),
+        verbs => format!("has the actions {}", verbs.join(", ")),
+    };
+    ApiError::absent(
+        "ResourceNotFound",
+        format!(
+            "There is no action '{name}' at '{}': the type {} {known}.",
+            request.path.text, actions.kind
+        ),
+    )
 }
 
 /// The types of a service.

@@ -1,11 +1,12 @@
 //! Collections, items and actions of the registered resource types.
 
+use authorization::{Need, Rule, Wanted};
 use db::{ResourceKey, Select};
 use http::StatusCode;
 
 use crate::{
-    ApiError, Call, Method, Path, Registry, Reply, ResourceType, Scope, Service,
-    check_precondition, group, is, list, rows, version,
+    ApiError, Call, Method, Path, Readable, Registry, Reply, Request, ResourceType, Scope, Service,
+    check_precondition, group, is, list, registry::no_action, rows, version,
 };
 
 /// Handles requests for a resource type: its collections, its items and their actions. Makes the checks that ARM makes for
@@ -22,8 +23,7 @@ pub async fn handle<S: Service>(
     namespace: &str,
 ) -> Result<Reply, ApiError> {
     let path = &call.path;
-    let action = call.method == Method::Post && path.is_collection() && path.rest.len() > 2;
-    let target = if action { path.without_last() } else { path.clone() };
+    let (target, action) = parts(call.method, path);
     let kind = registered(registry, namespace, &target)?;
     version::check_supported(kind, call)?;
     if let Some(name) = path.scope.group() {
@@ -37,7 +37,7 @@ pub async fn handle<S: Service>(
             group?;
         }
     }
-    if path.is_collection() && !action {
+    if path.is_collection() && action.is_none() {
         return match call.method {
             Method::Get => collection(registry, service, call, kind).await,
             _ => Err(ApiError::method_not_allowed(call)),
@@ -54,14 +54,65 @@ pub async fn handle<S: Service>(
         ));
     }
     let key = ResourceKey::of(&target.text);
-    if action {
-        let name = path.rest.last().map(|name| name.to_lowercase()).unwrap_or_default();
-        return kind.action(service, call, key, &name).await;
+    if let Some(name) = action {
+        let actions = kind.actions();
+        let verb = actions.verb(name).ok_or_else(|| no_action(call, actions, name))?;
+        return kind.action(service, call, key, verb).await;
     }
     item(service, call, kind, key).await
 }
 
-fn registered<S: Service>(
+/// The path of the resource or collection, and the name of the action at it, if it is one.
+fn parts(method: Method, path: &Path) -> (Path, Option<&str>) {
+    match path.rest.last() {
+        Some(name) if method == Method::Post && path.is_collection() && path.rest.len() > 2 => {
+            (path.without_last(), Some(name))
+        }
+        _ => (path.clone(), None),
+    }
+}
+
+/// Whether a path in a subscription is of a registered type: its list, a resource, or an action, declared or not.
+pub fn is_registered<S: Service>(registry: &Registry<S>, method: Method, path: &Path) -> bool {
+    let (target, _) = parts(method, path);
+    let (Some(_), Some(namespace)) = (target.scope.subscription(), &target.namespace) else {
+        return false;
+    };
+    registry.find(namespace, &target.types()).is_some()
+}
+
+/// What a request needs that [`handle`] answers; `None` unless [`is_registered`]. Where there is neither a list nor an
+/// action, the right to read suffices: the answer is that there is nothing.
+pub fn rule<S: Service>(registry: &Registry<S>, request: &Request) -> Option<Rule> {
+    let (target, action) = parts(request.method, &request.path);
+    target.scope.subscription()?;
+    let kind = registry.find(target.namespace.as_deref()?, &target.types())?;
+    let actions = kind.actions();
+    let need = |action, scope: &str| Need {
+        wanted: Wanted::action(action),
+        scope: authorization::Scope::parse(scope),
+    };
+    if target.is_collection() {
+        let scope = match target.rest.len() {
+            1 => target.text.rsplitn(4, '/').nth(3),
+            _ => target.text.rsplitn(2, '/').nth(1),
+        };
+        return Some(Rule::List(need(actions.read, scope.unwrap_or_default())));
+    }
+    let wanted = match (request.method, action) {
+        (_, Some(name)) => actions.verb(name).map_or(actions.read, |verb| verb.action),
+        (Method::Put | Method::Patch, None) => actions.write,
+        (Method::Delete, None) => actions.delete,
+        (Method::Get | Method::Head | Method::Post, None) => actions.read,
+    };
+    Some(Rule::All(vec![need(wanted, &target.text)]))
+}
+
+/// The type of a path.
+///
+/// # Errors
+/// `InvalidResourceNamespace`, `InvalidResourceType`.
+pub fn registered<S: Service>(
     registry: &Registry<S>,
     namespace: &str,
     path: &Path,
@@ -167,10 +218,22 @@ async fn collection<S: Service>(
             return Err(rows::not_found(&name, &parent));
         }
         if let Some(answer) = kind.list(service, call, &key).await? {
-            return Ok(answer);
+            return Ok(readable_part(call, kind.name(), &key, answer));
         }
         select.below = Some(key);
     }
     list(service.context(), call, select, |_| true, |resource| kind.view(service, call, resource))
         .await
+}
+
+/// A list of the type's own, without what the caller may not read.
+fn readable_part(call: &Call, kind: &str, parent: &ResourceKey, mut answer: Reply) -> Reply {
+    let mut readable = Readable::by(call, parent.as_str());
+    let list = answer.body.as_mut().and_then(|body| body["value"].as_array_mut());
+    if let Some(list) = list {
+        list.retain(|one| {
+            one["id"].as_str().is_some_and(|id| readable.has_key(kind, &ResourceKey::of(id)))
+        });
+    }
+    answer
 }

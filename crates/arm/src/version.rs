@@ -1,12 +1,12 @@
 //! The `api-version` of a request, which ARM's contract requires of every one.
 
-use crate::{ApiError, Call, ResourceType, Service};
+use crate::{ApiError, Call, Request, ResourceType, Service};
 
 /// Checks that there is one, in the form `2024-02-01` or `2024-02-01-preview`.
 ///
 /// # Errors
 /// `MissingApiVersionParameter`, `InvalidApiVersionParameter`.
-pub fn check_form(call: &Call) -> Result<(), ApiError> {
+pub fn check_form(call: &Request) -> Result<(), ApiError> {
     let text = call.api_version.as_str();
     if text.is_empty() {
         return Err(ApiError::bad_request(

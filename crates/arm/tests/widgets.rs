@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arm::{
-    ApiError, Call, Caller, Context, Method, Path, Registry, Reply, ResourceType, Service, fields,
-    group, handle, rows,
+    Actions, ApiError, Call, Caller, Context, Method, Path, Registry, Reply, Request, ResourceType,
+    Service, Verb, fields, group, handle, rows,
 };
 use async_trait::async_trait;
+use authorization::{Rights, Rule};
 use db::{Resource, ResourceKey, Store, Write};
 use serde_json::{Value, json};
 
@@ -34,12 +35,13 @@ impl Service for Lab {
 
 struct Widgets;
 
-const NAME: &str = "Example.Lab/widgets";
+const ACTIONS: Actions = arm::actions!("Example.Lab/widgets", "polish");
+const NAME: &str = ACTIONS.kind;
 
 #[async_trait]
 impl ResourceType<Lab> for Widgets {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -71,6 +73,17 @@ impl ResourceType<Lab> for Widgets {
         let (row, created) = rows::put(NAME, context, call, existing, body, json!({})).await?;
         Ok(rows::written(created, self.view(lab, call, &row), &row))
     }
+
+    async fn action(
+        &self,
+        _lab: &Lab,
+        _call: &Call,
+        _key: ResourceKey,
+        verb: &'static Verb,
+    ) -> Result<Reply, ApiError> {
+        assert_eq!(verb.action, "Example.Lab/widgets/polish/action");
+        Ok(Reply::ok(json!({ "gloss": 1 })))
+    }
 }
 
 /// The list of types.
@@ -98,8 +111,8 @@ async fn lab(dir: &tempfile::TempDir) -> Lab {
     Lab { context }
 }
 
-fn call(method: Method, path: &str, body: &str) -> Call {
-    Call {
+fn request(method: Method, path: &str, body: &str) -> Request {
+    Request {
         method,
         path: Path::parse(&format!(
             "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/{path}"
@@ -115,7 +128,9 @@ fn call(method: Method, path: &str, body: &str) -> Call {
     }
 }
 
-async fn answer(lab: &Lab, call: Call) -> Result<Reply, ApiError> {
+async fn answer(lab: &Lab, request: Request) -> Result<Reply, ApiError> {
+    let rights = Arc::new(Rights::everything());
+    let call = Call::admit(request, rights, &Rule::SignedIn).unwrap();
     let namespace = call.path.namespace.clone().unwrap_or_default();
     handle(&REGISTRY, lab, &call, &namespace).await
 }
@@ -126,27 +141,32 @@ async fn widget_is_created_read_changed_and_removed() {
     let lab = lab(&dir).await;
     let widget = "Example.Lab/widgets/w";
     let small = r#"{ "location": "lab1", "properties": { "size": 1 } }"#;
-    let made = answer(&lab, call(Method::Put, widget, small)).await.unwrap();
+    let made = answer(&lab, request(Method::Put, widget, small)).await.unwrap();
     assert_eq!(made.status, 201);
-    let read = answer(&lab, call(Method::Get, "example.lab/WIDGETS/W", "")).await.unwrap();
+    let read = answer(&lab, request(Method::Get, "example.lab/WIDGETS/W", "")).await.unwrap();
     assert_eq!((read.status.as_u16(), &read.body), (200, &made.body));
     let body = read.body.unwrap();
     assert_eq!(body["type"], NAME);
     assert_eq!(body["properties"]["size"], 1);
 
-    let mut late = call(Method::Put, widget, small);
+    let mut late = request(Method::Put, widget, small);
     late.if_match = Some("\"of-another-time\"".to_owned());
     assert_eq!(answer(&lab, late).await.unwrap_err().code, "PreconditionFailed");
 
-    let tagged = answer(&lab, call(Method::Patch, widget, r#"{ "tags": { "a": "b" } }"#)).await;
+    let polish = |verb: &str| request(Method::Post, &format!("{widget}/{verb}"), "");
+    assert_eq!(answer(&lab, polish("POLISH")).await.unwrap().body, Some(json!({ "gloss": 1 })));
+    // What the type does not declare never reaches it.
+    assert_eq!(answer(&lab, polish("melt")).await.unwrap_err().code, "ResourceNotFound");
+
+    let tagged = answer(&lab, request(Method::Patch, widget, r#"{ "tags": { "a": "b" } }"#)).await;
     assert_eq!(tagged.unwrap().body.unwrap()["tags"], json!({ "a": "b" }));
-    let all = answer(&lab, call(Method::Get, "Example.Lab/widgets", "")).await.unwrap();
+    let all = answer(&lab, request(Method::Get, "Example.Lab/widgets", "")).await.unwrap();
     assert_eq!(all.body.unwrap()["value"].as_array().unwrap().len(), 1);
 
-    let removed = answer(&lab, call(Method::Delete, widget, "")).await.unwrap();
-    let again = answer(&lab, call(Method::Delete, widget, "")).await.unwrap();
+    let removed = answer(&lab, request(Method::Delete, widget, "")).await.unwrap();
+    let again = answer(&lab, request(Method::Delete, widget, "")).await.unwrap();
     assert_eq!((removed.status.as_u16(), again.status.as_u16()), (200, 204));
-    let gone = answer(&lab, call(Method::Get, widget, "")).await.unwrap_err();
+    let gone = answer(&lab, request(Method::Get, widget, "")).await.unwrap_err();
     assert_eq!(gone.code, "ResourceNotFound");
 }
 
@@ -154,15 +174,15 @@ async fn widget_is_created_read_changed_and_removed() {
 async fn invalid_request_is_rejected_in_arms_wording() {
     let dir = tempfile::tempdir().unwrap();
     let lab = lab(&dir).await;
-    let code = async |call: Call| answer(&lab, call).await.unwrap_err().code;
-    let get = |path: &str| call(Method::Get, path, "");
+    let code = async |asked: Request| answer(&lab, asked).await.unwrap_err().code;
+    let get = |path: &str| request(Method::Get, path, "");
     assert_eq!(code(get("Example.Other/widgets/w")).await, "InvalidResourceNamespace");
     assert_eq!(code(get("Example.Parts/screws/s")).await, "InvalidResourceType");
-    let old = Call { api_version: "2020-01-01".to_owned(), ..get("Example.Lab/widgets/w") };
+    let old = Request { api_version: "2020-01-01".to_owned(), ..get("Example.Lab/widgets/w") };
     assert_eq!(code(old).await, "NoRegisteredProviderFound");
 
     let put =
-        |name: &str, body: &str| call(Method::Put, &format!("Example.Lab/widgets/{name}"), body);
+        |name: &str, body: &str| request(Method::Put, &format!("Example.Lab/widgets/{name}"), body);
     assert_eq!(code(put("w", "{")).await, "InvalidRequestContent");
     assert_eq!(code(put("w", r#"{ "location": "lab1" }"#)).await, "InvalidParameter");
     let elsewhere = r#"{ "location": "moon", "properties": { "size": 1 } }"#;

@@ -1,7 +1,8 @@
 //! Preflight: what is wrong with a template's resources, before anything is made.
 
-use arm::{ApiError, region};
+use arm::{ApiError, Call, denied, region};
 use arm_template::{Kind, Rendered, RenderedResource, Resource};
+use authorization::Rule;
 use providers::{REGISTRY, namespaces};
 use serde_json::Value;
 
@@ -90,7 +91,11 @@ async fn preflight(
     resource: &Resource,
     body: &Value,
 ) -> Result<(), ApiError> {
-    let call = requests.put_call(&url(&resource.id), &resource.api_version, body);
+    let request = requests.put_request(&url(&resource.id), &resource.api_version, body);
+    let caller = request.caller.clone();
+    let rights = requests.app().rights(&caller).await?;
+    let call = Call::admit(request, rights, &Rule::SignedIn);
+    let call = call.map_err(|denial| denied(&caller, &denial))?;
     kind.preflight(requests.app(), &call).await
 }
 

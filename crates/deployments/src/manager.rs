@@ -11,7 +11,8 @@ use serde_json::Value;
 use service::{App, tasks};
 
 /// Handles a call of the resource manager: the routes of the service.
-pub type Routes = fn(App, Call) -> Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
+pub type Routes =
+    fn(App, arm::Request) -> Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// The service, and the routes to its resources. Cheap to clone.
 #[derive(Clone)]
@@ -133,8 +134,8 @@ impl Requests {
         api_version: &str,
         body: String,
     ) -> Result<Reply, ApiError> {
-        let call = self.call(method, id, api_version, body);
-        let answer = (self.manager.routes)(self.manager.app.clone(), call);
+        let request = self.request(method, id, api_version, body);
+        let answer = (self.manager.routes)(self.manager.app.clone(), request);
         if matches!(method, Method::Get) {
             return answer.await;
         }
@@ -143,13 +144,13 @@ impl Requests {
     }
 
     /// The request that would write a resource.
-    pub(crate) fn put_call(&self, id: &str, api_version: &str, body: &Value) -> Call {
-        self.call(Method::Put, id, api_version, body.to_string())
+    pub(crate) fn put_request(&self, id: &str, api_version: &str, body: &Value) -> arm::Request {
+        self.request(Method::Put, id, api_version, body.to_string())
     }
 
-    fn call(&self, method: Method, id: &str, api_version: &str, body: String) -> Call {
+    fn request(&self, method: Method, id: &str, api_version: &str, body: String) -> arm::Request {
         let api_version = api_version.to_lowercase();
-        Call {
+        arm::Request {
             method,
             // An id is not percent-encoded.
             path: Path::parse(&id.replace('%', "%25")),

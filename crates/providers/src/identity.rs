@@ -1,20 +1,21 @@
 //! Microsoft.ManagedIdentity/userAssignedIdentities.
 
-use arm::{ApiError, Call, Reply, ResourceType, fields, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, fields, rows};
 use async_trait::async_trait;
 use db::ResourceKey;
 use serde_json::{Value, json};
 use service::App;
 
-const NAME: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+const ACTIONS: Actions = arm::actions!("Microsoft.ManagedIdentity/userAssignedIdentities");
+const NAME: &str = ACTIONS.kind;
 
 /// An identity that image templates act as. Its ids are made once and stay.
 pub(crate) struct Identity;
 
 #[async_trait]
 impl ResourceType<App> for Identity {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -2,7 +2,7 @@
 //! group and virtual network in the staging group. The worker writes them from the engine's events;
 //! clients read them.
 
-use arm::{ApiError, Call, Reply, ResourceType, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
 use engine::{OsType, vm_size};
@@ -35,10 +35,14 @@ pub struct Machine {
 /// Hidden beside it: which machine of the run.
 pub const NUMBER: &str = "machine";
 
-const VM: &str = "Microsoft.Compute/virtualMachines";
-const DISK: &str = "Microsoft.Compute/disks";
-const NIC: &str = "Microsoft.Network/networkInterfaces";
-const NSG: &str = "Microsoft.Network/networkSecurityGroups";
+const VM_ACTIONS: Actions = arm::actions!("Microsoft.Compute/virtualMachines");
+const VM: &str = VM_ACTIONS.kind;
+const DISK_ACTIONS: Actions = arm::actions!("Microsoft.Compute/disks");
+const DISK: &str = DISK_ACTIONS.kind;
+const NIC_ACTIONS: Actions = arm::actions!("Microsoft.Network/networkInterfaces");
+const NIC: &str = NIC_ACTIONS.kind;
+const NSG_ACTIONS: Actions = arm::actions!("Microsoft.Network/networkSecurityGroups");
+const NSG: &str = NSG_ACTIONS.kind;
 const VNET: &str = "Microsoft.Network/virtualNetworks";
 const SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets";
 
@@ -55,25 +59,31 @@ const ADDRESS: &str = "10.0.2.15";
 /// A type whose resources are there because a run holds a machine.
 #[derive(Debug)]
 pub(crate) struct OfMachine {
-    name: &'static str,
+    actions: &'static Actions,
     versions: &'static [&'static str],
 }
 
 pub(crate) const VIRTUAL_MACHINE: OfMachine = OfMachine {
-    name: VM,
+    actions: &VM_ACTIONS,
     versions: &["2025-04-01", "2024-11-01", "2024-07-01", "2023-03-01", "2020-06-01"],
 };
-pub(crate) const MANAGED_DISK: OfMachine =
-    OfMachine { name: DISK, versions: &["2024-03-02", "2023-04-02", "2022-03-02", "2020-06-30"] };
-pub(crate) const NETWORK_INTERFACE: OfMachine =
-    OfMachine { name: NIC, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
-pub(crate) const SECURITY_GROUP: OfMachine =
-    OfMachine { name: NSG, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
+pub(crate) const MANAGED_DISK: OfMachine = OfMachine {
+    actions: &DISK_ACTIONS,
+    versions: &["2024-03-02", "2023-04-02", "2022-03-02", "2020-06-30"],
+};
+pub(crate) const NETWORK_INTERFACE: OfMachine = OfMachine {
+    actions: &NIC_ACTIONS,
+    versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"],
+};
+pub(crate) const SECURITY_GROUP: OfMachine = OfMachine {
+    actions: &NSG_ACTIONS,
+    versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"],
+};
 
 #[async_trait]
 impl ResourceType<App> for OfMachine {
-    fn name(&self) -> &'static str {
-        self.name
+    fn actions(&self) -> &'static Actions {
+        self.actions
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -90,9 +100,9 @@ impl ResourceType<App> for OfMachine {
     }
 
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
-        let mut body = rows::view(self.name, resource);
+        let mut body = rows::view(self.name(), resource);
         let expand = call.query.get("$expand").map(|text| text.to_lowercase());
-        if self.name == VM && expand.is_some_and(|text| text.contains("instanceview")) {
+        if self.name() == VM && expand.is_some_and(|text| text.contains("instanceview")) {
             body["properties"]["instanceView"] = json!({ "statuses": [
                 status("ProvisioningState/succeeded", "Provisioning succeeded"),
                 // What does not run is not shown.

@@ -269,10 +269,8 @@ async fn finish(
 /// `GET …/operationresults/{id}`: 202 until the operation is over, then 200, or its error.
 pub async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, ApiError> {
     use db::OperationStatus as Status;
-    let row = app.store().operation(&id.to_lowercase()).await?;
     let subscription = call.path.scope.subscription().unwrap_or_default();
-    let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(subscription));
-    let row = row.ok_or_else(|| arm::operation::not_found(id))?;
+    let row = arm::readable_operation(app.context(), call, id).await?;
     match row.status {
         Status::InProgress => {
             let path = format!(

@@ -4,7 +4,7 @@
 //! not reach a stranger's account. Blobs can be read there; only the service itself writes them.
 
 use arm::{
-    ApiError, Call, Reply, ResourceType,
+    Actions, ApiError, Call, Reply, ResourceType, Verb,
     fields::{self, choice},
     rows,
 };
@@ -14,7 +14,9 @@ use db::{Resource, ResourceKey};
 use serde_json::{Map, Value, json};
 use service::{App, blobs, tombstones};
 
-pub const NAME: &str = "Microsoft.Storage/storageAccounts";
+const ACTIONS: Actions =
+    arm::actions!("Microsoft.Storage/storageAccounts", "listKeys", "regenerateKey");
+pub const NAME: &str = ACTIONS.kind;
 const KINDS: &[&str] = &["StorageV2", "Storage", "BlobStorage", "BlockBlobStorage", "FileStorage"];
 const SKUS: &[&str] = &[
     "Standard_LRS",
@@ -32,8 +34,8 @@ pub(crate) struct StorageAccount;
 
 #[async_trait]
 impl ResourceType<App> for StorageAccount {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -106,25 +108,17 @@ impl ResourceType<App> for StorageAccount {
         app: &App,
         call: &Call,
         key: ResourceKey,
-        action: &str,
+        verb: &'static Verb,
     ) -> Result<Reply, ApiError> {
         let mut account = rows::existing(NAME, app.context(), call, &key).await?;
-        match action {
-            "listkeys" => Ok(keys(&account)),
-            "regeneratekey" => {
-                let object = call.json()?;
-                let name = choice(&object, "keyName", "keyName", &["key1", "key2"])?;
-                let name = name.ok_or_else(|| fields::missing("keyName"))?;
-                account.hidden["keys"][usize::from(name == "key2")] = json!(new_key()?);
-                Ok(keys(&rows::replace(app.context(), account).await?))
-            }
-            _ => Err(ApiError::absent(
-                "ResourceNotFound",
-                format!(
-                    "There is no action '{action}' of a storage account; there are listKeys and regenerateKey."
-                ),
-            )),
+        if verb.name == "listKeys" {
+            return Ok(keys(&account));
         }
+        let object = call.json()?;
+        let name = choice(&object, "keyName", "keyName", &["key1", "key2"])?;
+        let name = name.ok_or_else(|| fields::missing("keyName"))?;
+        account.hidden["keys"][usize::from(name == "key2")] = json!(new_key()?);
+        Ok(keys(&rows::replace(app.context(), account).await?))
     }
 
     fn view(&self, _app: &App, call: &Call, account: &Resource) -> Value {

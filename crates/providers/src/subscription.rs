@@ -4,27 +4,35 @@ use arm::{ApiError, Reply, region};
 use serde_json::{Value, json};
 use service::App;
 
+/// The form of a subscription's id.
+///
+/// # Errors
+/// `InvalidSubscriptionId`
+pub fn check_form(id: &str) -> Result<(), ApiError> {
+    if uuid::Uuid::try_parse(id).is_ok() && id.len() == 36 {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(
+        "InvalidSubscriptionId",
+        format!(
+            "The provided subscription identifier '{id}' is malformed or invalid. It is a GUID such as 00000000-1111-2222-3333-444444444444."
+        ),
+    ))
+}
+
 /// The subscription is ours.
 ///
 /// # Errors
 /// `InvalidSubscriptionId`, `SubscriptionNotFound`.
 pub fn check(app: &App, id: &str) -> Result<(), ApiError> {
-    if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
-        return Err(ApiError::bad_request(
-            "InvalidSubscriptionId",
-            format!(
-                "The provided subscription identifier '{id}' is malformed or invalid. It is a GUID such as {}.",
-                app.settings().subscription
-            ),
-        ));
-    }
-    if app.settings().subscription.eq_ignore_ascii_case(id) {
-        return Ok(());
-    }
-    Err(ApiError::absent(
-        "SubscriptionNotFound",
-        format!("The subscription '{id}' could not be found."),
-    ))
+    check_form(id)?;
+    let is_ours = app.settings().subscription.eq_ignore_ascii_case(id);
+    is_ours.then_some(()).ok_or_else(|| not_found(id))
+}
+
+/// 404 for a subscription.
+pub fn not_found(id: &str) -> ApiError {
+    ApiError::absent("SubscriptionNotFound", format!("The subscription '{id}' could not be found."))
 }
 
 /// `GET /subscriptions/{s}`

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use arm::{
-    ApiError, Call, Extension, Method, Reply,
+    ApiError, Call, Extension, Method, Readable, Reply,
     fields::{self, choice, missing},
     group,
 };
@@ -64,23 +64,25 @@ pub async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, Api
 }
 
 /// `GET /subscriptions/{id}/tagNames`: each name of a tag in the subscription with its values, and how
-/// many groups and resources have them.
+/// many of the groups and resources that the caller may read have them.
 pub async fn names(app: &App, call: &Call) -> Result<Reply, ApiError> {
     call.only(&[Method::Get])?;
     let mut used: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    let mut readable = Readable::by(call, &format!("/subscriptions/{}", app.subscription()));
     // Without a kind the store leaves out the groups.
     for kind in [None, Some(group::KIND.to_owned())] {
         let mut after = None;
         loop {
             let select = Select {
-                subscription: app.settings().subscription.to_lowercase(),
+                subscription: app.subscription().to_lowercase(),
                 kind: kind.clone(),
                 after,
                 limit: 500,
                 ..Select::default()
             };
             let page = app.store().list(&select).await?;
-            for tags in page.resources.iter().filter_map(|one| one.body["tags"].as_object()) {
+            let shown = page.resources.iter().filter(|one| readable.has(one));
+            for tags in shown.filter_map(|one| one.body["tags"].as_object()) {
                 for (name, value) in tags {
                     let value = value.as_str().unwrap_or_default().to_owned();
                     *used.entry(name.clone()).or_default().entry(value).or_default() += 1;

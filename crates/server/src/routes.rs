@@ -1,158 +1,160 @@
-//! From a call to its handler: ARM's whole address space.
+//! From a request to its handler: ARM's whole address space.
+//!
+//! ```text
+//! form of the api-version and of the subscription's id → Target → the caller's rights → Target::rule (403)
+//!   → the subscription (404) → Target::run
+//! ```
+
+mod target;
 
 use arm::{
-    ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, retry_overtaken,
+    ApiError, Call, Extension, Method, Reply, Request, denied, group, operation, retry_overtaken,
     version,
 };
+use authorization::Denial;
 use deployments::Manager;
 use providers::{
-    REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
-    storage, subscription, tags,
+    REGISTRY, authorization as roles, image_builder::runs, namespaces, platform_image,
+    resource_group, sku, storage, subscription, tags,
 };
 use serde_json::json;
 use service::App;
 
-/// Handles a call. The HTTP layer wraps each [`ApiError`] in an envelope.
-pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
-    version::check_form(&call)?;
+pub(crate) use target::Target;
+
+/// Handles a request. The HTTP layer wraps each [`ApiError`] in an envelope.
+pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
+    version::check_form(&request)?;
+    if let Some(id) = request.path.scope.subscription() {
+        subscription::check_form(id)?;
+    }
+    let target = Target::of(&request);
+    let rights = app.rights(&request.caller).await?;
+    let rule = target.rule(&request);
+    if let Err(denial) = rights.rule(&rule) {
+        return Err(target.refused(&request, &denial));
+    }
+    let caller = request.caller.clone();
+    let call = Call::admit(request, rights, &rule);
+    let call = call.map_err(|denial| denied(&caller, &denial))?;
     if let Some(id) = call.path.scope.subscription() {
         subscription::check(app, id)?;
     }
-    retry_overtaken(|| attempt(app, &call)).await
-}
-
-async fn attempt(app: &App, call: &Call) -> Result<Reply, ApiError> {
-    if let Some(at) = Extension::of(&call.path)
-        && let Some(answer) = any_scope(app, call, &at).await
-    {
-        return answer;
-    }
-    match &call.path.namespace {
-        None => plain(app, call).await,
-        Some(namespace) => provider(app, call, namespace).await,
-    }
+    retry_overtaken(|| target.run(app, &call)).await
 }
 
 /// What deployments need: their resources go through these routes, too.
 pub(crate) fn manager(app: &App) -> Manager {
-    Manager::new(app.clone(), |app, call| Box::pin(async move { handle(&app, call).await }))
+    Manager::new(app.clone(), |app, request| Box::pin(async move { handle(&app, request).await }))
 }
 
-/// Extension resources of any scope; `None` for other paths.
-async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Reply, ApiError>> {
-    Some(match at.kind.as_str() {
-        "microsoft.authorization/roledefinitions" => {
-            authorization::definitions(app, call, at).await
+impl Target {
+    /// The answer to a caller who may not do this. Of a subscription in which the caller has no role, nobody learns
+    /// whether it exists.
+    fn refused(self, request: &Request, denial: &Denial) -> ApiError {
+        match (self, denial) {
+            (Self::Subscription, Denial::Missing { .. }) => {
+                subscription::not_found(request.path.scope.subscription().unwrap_or_default())
+            }
+            (_, Denial::Missing { .. }) => {
+                denied(&request.caller, &Denial::Missing { need: self.need(request) })
+            }
+            (_, Denial::Linked { .. } | Denial::Locked { .. }) => denied(&request.caller, denial),
         }
-        "microsoft.authorization/roleassignments" => {
-            authorization::assignments(app, call, at).await
-        }
-        "microsoft.authorization/locks" => match call.method {
-            Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
-            _ => Err(ApiError::bad_request("NotSupported", "Locks are not supported yet.")),
-        },
-        "microsoft.resources/tags" => tags::handle(app, call, at).await,
-        "microsoft.resources/deployments" => deployments::handle(&manager(app), call, at).await,
-        "microsoft.resources/calculatetemplatehash" if at.rest.len() == 1 => {
-            deployments::template_hash(call)
-        }
-        _ => return None,
-    })
-}
+    }
 
-/// Paths without a namespace.
-async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
-    use Method::{Delete, Get, Head, Patch, Put};
-    let rest = lower(&call.path);
-    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-    match (&call.path.scope, rest.as_slice()) {
-        (Scope::Tenant, ["subscriptions"]) => call.only(&[Get]).map(|()| subscription::list(app)),
-        (Scope::Tenant, ["tenants"]) => call.only(&[Get]).map(|()| subscription::tenants(app)),
-        (Scope::Tenant | Scope::Subscription(_), ["providers"]) => namespaces::list(app, call),
-        (Scope::Subscription(_), []) => {
-            call.only(&[Get]).map(|()| Reply::ok(subscription::body(app)))
+    async fn run(self, app: &App, call: &Call) -> Result<Reply, ApiError> {
+        use Method::{Delete, Get, Head, Patch, Post, Put};
+        let part = |at: usize| call.path.rest.get(at).map(String::as_str).unwrap_or_default();
+        match self {
+            Self::Subscriptions => call.only(&[Get]).map(|()| subscription::list(app)),
+            Self::Tenants => call.only(&[Get]).map(|()| subscription::tenants(app)),
+            Self::Providers => namespaces::list(app, call),
+            Self::Provider | Self::ProviderRegistration => {
+                namespaces::show(app, call, namespace(call))
+            }
+            Self::ProviderOperations => {
+                call.only(&[Get]).and_then(|()| namespaces::operations(namespace(call)))
+            }
+            Self::Subscription => call.only(&[Get]).map(|()| Reply::ok(subscription::body(app))),
+            Self::Locations => call.only(&[Get]).map(|()| subscription::locations(app)),
+            Self::ResourceGroups => {
+                call.only(&[Get])?;
+                resource_group::list_all(app, call).await
+            }
+            Self::TagNames => tags::names(app, call).await,
+            Self::OperationResult => {
+                call.only(&[Get])?;
+                resource_group::result(app, call, &part(1).to_lowercase()).await
+            }
+            Self::Resources => namespaces::resources(app, call).await,
+            Self::Group => {
+                call.only(&[Get, Head, Put, Patch, Delete])?;
+                let name = call.path.scope.group().unwrap_or_default();
+                resource_group::handle(app, call, name).await
+            }
+            Self::RoleDefinitions | Self::RoleDefinition => {
+                roles::definitions(app, call, &extension(call)?).await
+            }
+            Self::RoleAssignments | Self::RoleAssignment => {
+                roles::assignments(app, call, &extension(call)?).await
+            }
+            Self::Locks | Self::Lock => match (self, call.method) {
+                (Self::Locks, Get) => Ok(Reply::ok(json!({ "value": [] }))),
+                _ => Err(ApiError::bad_request("NotSupported", "Locks are not supported yet.")),
+            },
+            Self::Tags => tags::handle(app, call, &extension(call)?).await,
+            Self::Deployments
+            | Self::Deployment
+            | Self::DeploymentAction
+            | Self::DeploymentStatus => {
+                deployments::handle(&manager(app), call, &extension(call)?).await
+            }
+            Self::DeploymentOperations => match &call.path.namespace {
+                Some(_) => deployments::handle(&manager(app), call, &extension(call)?).await,
+                None => {
+                    let id = call.path.rest.get(3).map(|id| id.to_lowercase());
+                    deployments::operations(&manager(app), call, part(1), id.as_deref()).await
+                }
+            },
+            Self::TemplateHash => deployments::template_hash(call),
+            Self::ImageBuilderOperation => {
+                call.only(&[Get])?;
+                let row = arm::readable_operation(app.context(), call, part(3)).await?;
+                Ok(operation::status(&row))
+            }
+            Self::Run => {
+                call.only(&[Get])?;
+                runs::by_id(app, call, part(1)).await
+            }
+            Self::PlatformImages => {
+                platform_image::handle(app, call, part(1), &call.path.rest[3..]).await
+            }
+            Self::MachineSizes => call.only(&[Get]).and_then(|()| sku::sizes(app, part(1))),
+            Self::Skus => call.only(&[Get]).and_then(|()| sku::list(app, call)),
+            Self::MachineChild => {
+                let in_group = call.path.scope.group().unwrap_or_default();
+                group::existing(app.context(), in_group).await?;
+                Err(ApiError::not_found("Microsoft.Compute/virtualMachines", part(1), in_group))
+            }
+            Self::CheckNameAvailability => {
+                call.only(&[Post])?;
+                storage::check_name_availability(app, call).await
+            }
+            Self::Feature => feature(call, part(1), part(3)),
+            Self::Resource => arm::handle(&REGISTRY, app, call, namespace(call)).await,
+            // Streams are not answered as a whole: http::manager has its own way to them.
+            Self::RunStream | Self::RunStreamById | Self::Nowhere => Err(nothing(call)),
         }
-        (Scope::Subscription(_), ["locations"]) => {
-            call.only(&[Get]).map(|()| subscription::locations(app))
-        }
-        (Scope::Subscription(_), ["resourcegroups"]) => {
-            call.only(&[Get])?;
-            resource_group::list_all(app, call).await
-        }
-        (Scope::Subscription(_), ["tagnames"]) => tags::names(app, call).await,
-        (Scope::Subscription(_), ["operationresults", id]) => {
-            call.only(&[Get])?;
-            resource_group::result(app, call, id).await
-        }
-        (Scope::Subscription(_) | Scope::Group(..), ["resources"]) => {
-            namespaces::resources(app, call).await
-        }
-        (Scope::Group(_, name), []) => {
-            call.only(&[Get, Head, Put, Patch, Delete])?;
-            resource_group::handle(app, call, name).await
-        }
-        (Scope::Group(..), ["deployments", _, "operations"]) => {
-            deployments::operations(&manager(app), call, &call.path.rest[1], None).await
-        }
-        (Scope::Group(..), ["deployments", _, "operations", id]) => {
-            deployments::operations(&manager(app), call, &call.path.rest[1], Some(id)).await
-        }
-        _ => Err(nothing(call)),
     }
 }
 
-/// Paths with a namespace. The cases that are not registered types come first.
-async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
-    use Method::{Get, Post};
-    let rest = lower(&call.path);
-    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-    let own = namespace.to_lowercase();
-    match (&call.path.scope, own.as_str(), rest.as_slice()) {
-        (Scope::Tenant, _, ["operations"]) => {
-            call.only(&[Get]).and_then(|()| namespaces::operations(namespace))
-        }
-        (Scope::Tenant | Scope::Subscription(_), _, [])
-        | (Scope::Subscription(_), _, ["register" | "unregister"]) => {
-            namespaces::show(app, call, namespace)
-        }
-        (
-            Scope::Subscription(id),
-            "microsoft.virtualmachineimages",
-            ["locations", _, "operations", operation],
-        ) => {
-            call.only(&[Get])?;
-            let row = app.store().operation(operation).await?;
-            let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(id));
-            row.map(|row| operation::status(&row)).ok_or_else(|| operation::not_found(operation))
-        }
-        (Scope::Subscription(id), "microsoft.virtualmachineimages", ["runs", run]) => {
-            call.only(&[Get])?;
-            runs::by_id(app, id, run).await
-        }
-        (Scope::Subscription(_), "microsoft.compute", ["locations", place, "publishers", ..]) => {
-            platform_image::handle(app, call, place, &call.path.rest[3..]).await
-        }
-        (Scope::Subscription(_), "microsoft.compute", ["locations", place, "vmsizes"]) => {
-            call.only(&[Get]).and_then(|()| sku::sizes(app, place))
-        }
-        (Scope::Subscription(_), "microsoft.compute", ["skus"]) => {
-            call.only(&[Get]).and_then(|()| sku::list(app, call))
-        }
-        (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, _, ..])
-            if call.method == Get =>
-        {
-            group::existing(app.context(), group).await?;
-            Err(ApiError::not_found("Microsoft.Compute/virtualMachines", name, group))
-        }
-        (Scope::Subscription(_), "microsoft.storage", ["checknameavailability"]) => {
-            call.only(&[Post])?;
-            storage::check_name_availability(app, call).await
-        }
-        (Scope::Subscription(_), "microsoft.features", ["providers", of, "features", name, ..]) => {
-            feature(call, of, name)
-        }
-        _ => arm::handle(&REGISTRY, app, call, namespace).await,
-    }
+fn namespace(call: &Call) -> &str {
+    call.path.namespace.as_deref().unwrap_or_default()
+}
+
+fn extension(call: &Call) -> Result<Extension, ApiError> {
+    Extension::of(&call.path).ok_or_else(|| nothing(call))
 }
 
 /// A preview feature. Every feature counts as registered.
@@ -166,12 +168,19 @@ fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> 
     })))
 }
 
-fn lower(path: &Path) -> Vec<String> {
-    path.rest.iter().map(|part| part.to_lowercase()).collect()
-}
-
+/// There is nothing at a path: the namespace, the type or the whole path is unknown.
 fn nothing(call: &Call) -> ApiError {
-    ApiError::absent("InvalidResourceType", format!("There is nothing at '{}'.", call.path.text))
+    let found = call
+        .path
+        .namespace
+        .as_ref()
+        .map(|namespace| arm::registered(&REGISTRY, namespace, &call.path).err());
+    found.flatten().unwrap_or_else(|| {
+        ApiError::absent(
+            "InvalidResourceType",
+            format!("There is nothing at '{}'.", call.path.text),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod query;
 pub mod quotas;
 pub mod read_only;
 mod resources;
+mod rights;
 pub mod run_folder;
 pub mod server_folder;
 pub mod tasks;

@@ -1,7 +1,7 @@
 //! Microsoft.Compute/galleries/images: image definitions.
 
 use arm::{
-    ApiError, Call, Reply, ResourceType,
+    Actions, ApiError, Call, Reply, ResourceType,
     fields::{self, choice, invalid, missing},
     rows,
 };
@@ -11,7 +11,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use service::App;
 
-const NAME: &str = "Microsoft.Compute/galleries/images";
+const ACTIONS: Actions = arm::actions!("Microsoft.Compute/galleries/images");
+const NAME: &str = ACTIONS.kind;
 
 /// Fields that cannot change, since versions may exist that would differ from them.
 const FIXED: &[&str] = &["osType", "osState", "hyperVGeneration", "architecture", "identifier"];
@@ -21,8 +22,8 @@ pub(crate) struct Definition;
 
 #[async_trait]
 impl ResourceType<App> for Definition {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

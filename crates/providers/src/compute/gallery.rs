@@ -1,20 +1,21 @@
 //! Microsoft.Compute/galleries.
 
-use arm::{ApiError, Call, Reply, ResourceType, fields, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, fields, rows};
 use async_trait::async_trait;
 use db::ResourceKey;
 use serde_json::{Map, Value, json};
 use service::App;
 
-const NAME: &str = "Microsoft.Compute/galleries";
+const ACTIONS: Actions = arm::actions!("Microsoft.Compute/galleries");
+const NAME: &str = ACTIONS.kind;
 
 /// A gallery holds image definitions.
 pub(crate) struct Gallery;
 
 #[async_trait]
 impl ResourceType<App> for Gallery {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -4,7 +4,7 @@
 //! image's id and goes with the image. A PUT over an image changes its tags, never its disks.
 
 use arm::{
-    ApiError, Call, Reply, ResourceType,
+    Actions, ApiError, Call, Reply, ResourceType,
     fields::{self, choice, invalid, missing},
     rows,
 };
@@ -13,7 +13,8 @@ use db::ResourceKey;
 use serde_json::{Map, Value, json};
 use service::App;
 
-const NAME: &str = "Microsoft.Compute/images";
+const ACTIONS: Actions = arm::actions!("Microsoft.Compute/images");
+const NAME: &str = ACTIONS.kind;
 /// Possible sources of an image, of which it has one.
 const DISKS: [&str; 3] = ["blobUri", "managedDisk", "snapshot"];
 
@@ -22,8 +23,8 @@ pub(crate) struct Image;
 
 #[async_trait]
 impl ResourceType<App> for Image {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -4,7 +4,7 @@
 //! version's id and goes with the version.
 
 use arm::{
-    ApiError, Call, Reply, ResourceType,
+    Actions, ApiError, Call, Reply, ResourceType,
     fields::{self, choice, invalid, missing},
     region, rows,
 };
@@ -19,7 +19,8 @@ use service::{App, app::changes::Change};
 
 use crate::compute::targets::homes;
 
-const NAME: &str = "Microsoft.Compute/galleries/images/versions";
+const ACTIONS: Actions = arm::actions!("Microsoft.Compute/galleries/images/versions");
+const NAME: &str = ACTIONS.kind;
 const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
 const STORAGE: &str = "galleryImageVersion.properties.storageProfile";
 const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"];
@@ -29,8 +30,8 @@ pub(crate) struct Version;
 
 #[async_trait]
 impl ResourceType<App> for Version {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use api::template::ApiVersion;
 use arm::{
-    ApiError, Call,
+    Actions, ApiError, Call,
     operation::{self, Started},
     rows,
 };
@@ -77,12 +77,21 @@ pub(crate) use self::{
 
 /// The namespace of the types below. Its versions differ in meaning.
 pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
-const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
-const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
+const TEMPLATE_ACTIONS: Actions =
+    arm::actions!("Microsoft.VirtualMachineImages/imageTemplates", "run", "cancel");
+const TEMPLATES: &str = TEMPLATE_ACTIONS.kind;
+const TRIGGER_ACTIONS: Actions =
+    arm::actions!("Microsoft.VirtualMachineImages/imageTemplates/triggers");
+const TRIGGERS: &str = TRIGGER_ACTIONS.kind;
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
-const OUTPUTS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";
-const RUNS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runs";
-const SCHEDULES: &str = "Microsoft.VirtualMachineImages/imageTemplates/schedules";
+const OUTPUT_ACTIONS: Actions =
+    arm::actions!("Microsoft.VirtualMachineImages/imageTemplates/runOutputs");
+const OUTPUTS: &str = OUTPUT_ACTIONS.kind;
+const RUN_ACTIONS: Actions = arm::actions!("Microsoft.VirtualMachineImages/imageTemplates/runs");
+const RUNS: &str = RUN_ACTIONS.kind;
+const SCHEDULE_ACTIONS: Actions =
+    arm::actions!("Microsoft.VirtualMachineImages/imageTemplates/schedules");
+const SCHEDULES: &str = SCHEDULE_ACTIONS.kind;
 const SCHEDULES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/schedules";
 const GROUPS_KIND: &str = "microsoft.resources/resourcegroups";
 

@@ -9,14 +9,15 @@
 //! Clients can also read a run by its id alone. This works until its logs are removed, even after the
 //! template is deleted.
 
-use arm::{ApiError, Call, Reply, ResourceType};
+use arm::{Actions, ApiError, Call, Reply, ResourceType};
 use async_trait::async_trait;
+use authorization::{Need, Scope, Wanted};
 use db::{Resource, ResourceKey, Run, RunState};
 use serde_json::{Value, json};
 use service::{App, blobs};
 
 use super::{
-    API_VERSIONS, OUTPUTS, RUNS,
+    API_VERSIONS, OUTPUT_ACTIONS, OUTPUTS, RUN_ACTIONS, RUNS,
     record::exact_version,
     template_key, template_not_found,
     view::{self, shown, waits},
@@ -26,16 +27,16 @@ use crate::compute::artifacts::BLOB;
 /// How many runs a list has at most.
 const MOST: u32 = 1000;
 
-/// One of the two types, by its name.
+/// One of the two types, by its actions.
 #[derive(Debug)]
-pub(crate) struct OfRuns(&'static str);
+pub(crate) struct OfRuns(&'static Actions);
 
-pub(crate) const RUN_OUTPUTS: OfRuns = OfRuns(OUTPUTS);
-pub(crate) const TEMPLATE_RUNS: OfRuns = OfRuns(RUNS);
+pub(crate) const RUN_OUTPUTS: OfRuns = OfRuns(&OUTPUT_ACTIONS);
+pub(crate) const TEMPLATE_RUNS: OfRuns = OfRuns(&RUN_ACTIONS);
 
 #[async_trait]
 impl ResourceType<App> for OfRuns {
-    fn name(&self) -> &'static str {
+    fn actions(&self) -> &'static Actions {
         self.0
     }
 
@@ -57,7 +58,7 @@ impl ResourceType<App> for OfRuns {
         call: &Call,
         key: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
-        if self.0 == OUTPUTS {
+        if self.name() == OUTPUTS {
             return Ok(None);
         }
         let template = template(app, call, &template_key(key)).await?;
@@ -81,7 +82,7 @@ impl ResourceType<App> for OfRuns {
         call: &Call,
         parent: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
-        if self.0 == OUTPUTS {
+        if self.name() == OUTPUTS {
             return Ok(None);
         }
         let template = template(app, call, parent).await?;
@@ -94,7 +95,7 @@ impl ResourceType<App> for OfRuns {
 
     /// The address of a blob has the host by which the caller knows the service.
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
-        let mut body = view::envelope(self.0, resource);
+        let mut body = view::envelope(self.name(), resource);
         if let Some(path) = resource.hidden[BLOB].as_str() {
             body["properties"]["artifactUri"] = Value::from(call.url(path));
         }
@@ -103,10 +104,12 @@ impl ResourceType<App> for OfRuns {
 }
 
 /// `GET /subscriptions/{s}/providers/Microsoft.VirtualMachineImages/runs/{id}`
-pub async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Reply, ApiError> {
+pub async fn by_id(app: &App, call: &Call, id: &str) -> Result<Reply, ApiError> {
+    let subscription = call.path.scope.subscription().unwrap_or_default();
     let run = app.store().run(&id.to_lowercase()).await?;
+    let may_read = |run: &Run| call.rights().check(&need(run)).is_ok();
     let run = run.filter(|run| run.subscription.eq_ignore_ascii_case(subscription));
-    let run = run.ok_or_else(|| not_found(id))?;
+    let run = run.filter(may_read).ok_or_else(|| not_found(id))?;
     let logs = blobs::logs_of_run(app, &run.id).await;
     let logs = logs.map_err(|error| ApiError::failed(&error))?;
     let mut properties = properties(app, &run);
@@ -122,6 +125,12 @@ pub async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Reply, Api
         "type": "Microsoft.VirtualMachineImages/runs",
         "properties": properties,
     })))
+}
+
+/// What the reader of a run needs, which is at its template also after that is gone.
+pub fn need(run: &Run) -> Need {
+    let scope = format!("{}/runs/{}", run.template, run.id);
+    Need::new(Wanted::action(RUN_ACTIONS.read), Scope::parse(&scope))
 }
 
 /// 404 for a run by its id.

@@ -2,7 +2,7 @@
 //! has one, named `default`, which shows when the next run is due. It is written with the template's
 //! tags, and by the runs that it begins; it can only be read.
 
-use arm::{ApiError, Call, ResourceType};
+use arm::{Actions, ApiError, Call, ResourceType};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use service::App;
 
 use super::{
-    API_VERSIONS, SCHEDULES, SCHEDULES_KIND,
+    API_VERSIONS, SCHEDULE_ACTIONS, SCHEDULES, SCHEDULES_KIND,
     check::invalid,
     cron::{Schedule, TAG},
     record::{Plan, ScheduleHidden, ScheduleRecord, TemplateRecord},
@@ -24,8 +24,8 @@ pub(crate) struct Schedules;
 
 #[async_trait]
 impl ResourceType<App> for Schedules {
-    fn name(&self) -> &'static str {
-        SCHEDULES
+    fn actions(&self) -> &'static Actions {
+        &SCHEDULE_ACTIONS
     }
 
     fn is_strict(&self) -> bool {

@@ -1,16 +1,16 @@
 //! `imageTemplates`: the resource type.
 
 use api::template::ApiVersion;
-use arm::{ApiError, Call, Reply, ResourceType, region, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, Verb, region, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use engine::template::{Template, downloads};
-use http::StatusCode;
 use serde_json::{Value, json};
 use service::{App, quotas};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATE_ACTIONS, TEMPLATES, body, check, check_name,
+    delete, patch,
     record::{Hidden, TemplateRecord},
     run, schedules, staging, start, version, view,
 };
@@ -22,8 +22,8 @@ pub(crate) struct ImageTemplates;
 
 #[async_trait]
 impl ResourceType<App> for ImageTemplates {
-    fn name(&self) -> &'static str {
-        TEMPLATES
+    fn actions(&self) -> &'static Actions {
+        &TEMPLATE_ACTIONS
     }
 
     fn is_strict(&self) -> bool {
@@ -90,19 +90,11 @@ impl ResourceType<App> for ImageTemplates {
         app: &App,
         call: &Call,
         key: ResourceKey,
-        action: &str,
+        verb: &'static Verb,
     ) -> Result<Reply, ApiError> {
-        match action {
+        match verb.name {
             "run" => run::submit(app, call, &key).await,
-            "cancel" => run::cancel(app, call, &key).await,
-            _ => Err(ApiError::new(
-                StatusCode::NOT_FOUND,
-                "ResourceNotFound",
-                format!(
-                    "There is no action '{action}' at '{}'; an image template has 'run' and 'cancel'.",
-                    call.path.text
-                ),
-            )),
+            _ => run::cancel(app, call, &key).await,
         }
     }
 

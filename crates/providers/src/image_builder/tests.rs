@@ -12,9 +12,10 @@ mod many;
 mod quota;
 mod triggers;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use arm::{Caller, Method, Path, Reply, ResourceType};
+use arm::{Caller, Method, Path, Reply, Request, ResourceType};
+use authorization::{Rights, Rule};
 use db::{Cause, OperationStatus, Resource, RunState, Select, Store};
 use http::StatusCode;
 use images::layout::Layout;
@@ -98,7 +99,8 @@ impl Service {
 
     async fn act(&self, version: &str, name: &str, action: &str) -> Result<Reply, ApiError> {
         let call = call(Method::Post, name, version, "");
-        arm::retry_overtaken(|| ImageTemplates.action(&self.app, &call, key(&call), action)).await
+        let verb = TEMPLATE_ACTIONS.verb(action).unwrap();
+        arm::retry_overtaken(|| ImageTemplates.action(&self.app, &call, key(&call), verb)).await
     }
 
     async fn patch(&self, version: &str, name: &str, body: Value) -> Result<Reply, ApiError> {
@@ -210,7 +212,15 @@ fn image(name: &str) -> String {
 }
 
 fn call(method: Method, template: &str, version: &str, body: &str) -> Call {
-    Call {
+    admitted(request(method, template, version, body))
+}
+
+fn admitted(request: Request) -> Call {
+    Call::admit(request, Arc::new(Rights::everything()), &Rule::SignedIn).unwrap()
+}
+
+fn request(method: Method, template: &str, version: &str, body: &str) -> Request {
+    Request {
         method,
         path: Path::parse(&group_id(&format!("/providers/{TEMPLATES}/{template}"))),
         query: BTreeMap::new(),

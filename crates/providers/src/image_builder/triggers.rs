@@ -2,7 +2,7 @@
 //! shows them; [`watch`](super::watch) has their state.
 
 use api::template::ApiVersion;
-use arm::{ApiError, Call, Reply, ResourceType, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Operation, Resource, ResourceKey, Write};
 use engine::template::{Target, Template};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use service::{App, quotas};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGER_ACTIONS, TRIGGERS, TRIGGERS_KIND,
     check::invalid,
     check_name, ended,
     reconcile::{self, below},
@@ -29,8 +29,8 @@ pub(crate) struct Triggers;
 
 #[async_trait]
 impl ResourceType<App> for Triggers {
-    fn name(&self) -> &'static str {
-        TRIGGERS
+    fn actions(&self) -> &'static Actions {
+        &TRIGGER_ACTIONS
     }
 
     fn is_strict(&self) -> bool {

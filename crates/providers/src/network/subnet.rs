@@ -1,6 +1,6 @@
 //! Microsoft.Network/virtualNetworks/subnets.
 
-use arm::{ApiError, Call, Reply, ResourceType, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
@@ -11,15 +11,16 @@ use service::App;
 use super::{binding, check_subnet_name, entry, subnet_properties, with_entry};
 
 /// The type.
-pub(crate) const NAME: &str = "Microsoft.Network/virtualNetworks/subnets";
+const ACTIONS: Actions = arm::actions!("Microsoft.Network/virtualNetworks/subnets");
+pub(crate) const NAME: &str = ACTIONS.kind;
 
 /// A subnet of a virtual network.
 pub(crate) struct Subnet;
 
 #[async_trait]
 impl ResourceType<App> for Subnet {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -1,7 +1,7 @@
 //! Microsoft.Network/virtualNetworks.
 
 use arm::{
-    ApiError, Call, Reply, ResourceType,
+    Actions, ApiError, Call, Reply, ResourceType,
     fields::{self, invalid, missing},
     rows,
 };
@@ -13,15 +13,16 @@ use service::App;
 
 use super::{check_space, check_subnet_name, entry, subnet, subnet_properties};
 
-const NAME: &str = "Microsoft.Network/virtualNetworks";
+const ACTIONS: Actions = arm::actions!("Microsoft.Network/virtualNetworks");
+const NAME: &str = ACTIONS.kind;
 
 /// A virtual network: a name for templates to mention, with its subnets.
 pub(crate) struct VirtualNetwork;
 
 #[async_trait]
 impl ResourceType<App> for VirtualNetwork {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! Microsoft.Resources/templateSpecs.
 
-use arm::{ApiError, Call, Method, Reply, ResourceType, fields, rows};
+use arm::{Actions, ApiError, Call, Method, Reply, ResourceType, fields, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
 use serde_json::{Map, Value, json};
@@ -8,15 +8,16 @@ use service::App;
 
 use super::{DESCRIPTION, DISPLAY_NAME, VERSIONS, check_name, given, object, text, version};
 
-const NAME: &str = "Microsoft.Resources/templateSpecs";
+const ACTIONS: Actions = arm::actions!("Microsoft.Resources/templateSpecs");
+const NAME: &str = ACTIONS.kind;
 
 /// The name under which versions of a template are kept.
 pub(crate) struct TemplateSpec;
 
 #[async_trait]
 impl ResourceType<App> for TemplateSpec {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

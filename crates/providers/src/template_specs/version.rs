@@ -1,6 +1,6 @@
 //! Microsoft.Resources/templateSpecs/versions.
 
-use arm::{ApiError, Call, Reply, ResourceType, fields, rows};
+use arm::{Actions, ApiError, Call, Reply, ResourceType, fields, rows};
 use arm_template::{Limits, Template};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
@@ -10,7 +10,8 @@ use service::App;
 use super::{DESCRIPTION, VERSIONS, check_name, given, missing, object, text};
 
 /// The type.
-pub const NAME: &str = "Microsoft.Resources/templateSpecs/versions";
+const ACTIONS: Actions = arm::actions!("Microsoft.Resources/templateSpecs/versions");
+pub const NAME: &str = ACTIONS.kind;
 
 const MAIN: &str = "properties.mainTemplate";
 const LINKED: &str = "properties.linkedTemplates";
@@ -20,8 +21,8 @@ pub(crate) struct Version;
 
 #[async_trait]
 impl ResourceType<App> for Version {
-    fn name(&self) -> &'static str {
-        NAME
+    fn actions(&self) -> &'static Actions {
+        &ACTIONS
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arm::{ApiError, Call, Caller, Method, Path, Reply, Scope};
+use arm::{ApiError, Caller, Method, Path, Reply, Scope};
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use db::ResourceKey;
@@ -132,7 +132,7 @@ async fn call(
     let (parts, content) = request.into_parts();
     let bodies = &site.budgets.bodies;
     let (body, share) = body::read(&parts.headers, content, body::OF_ARM, bodies).await?;
-    let call = Call {
+    let call = arm::Request {
         method,
         path,
         query,

@@ -204,15 +204,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use arm::ApiError;
+    use arm::{Actions, ApiError};
 
     #[test]
     fn paths_of_children_contain_their_parents() {
         struct Images;
         #[async_trait::async_trait]
         impl ResourceType<App> for Images {
-            fn name(&self) -> &'static str {
-                "Microsoft.Compute/galleries/images"
+            fn actions(&self) -> &'static Actions {
+                const ACTIONS: Actions = arm::actions!("Microsoft.Compute/galleries/images");
+                &ACTIONS
             }
             fn api_versions(&self) -> &'static [&'static str] {
                 &["2024-03-03", "2021-10-01"]

@@ -35,20 +35,20 @@ pub struct Settings {
     pub regions: Vec<String>,
     /// The tenant's id.
     pub tenant: String,
-    /// The subscription's id.
+    /// The id of the first subscription, which every installation has.
     pub subscription: String,
 }
 
-/// The shared state. Cheap to clone.
+/// The shared state, as the work of one subscription sees it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     inner: Arc<Inner>,
+    context: Context,
 }
 
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    context: Context,
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
@@ -69,8 +69,8 @@ impl App {
     /// Creates the shared state.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
         Self {
+            context: Context::new(store, &settings.subscription, &settings.regions),
             inner: Arc::new(Inner {
-                context: Context::new(store, &settings.subscription, &settings.regions),
                 settings,
                 shutdown,
                 tasks: TaskTracker::new(),
@@ -90,6 +90,17 @@ impl App {
         }
     }
 
+    /// The same service, for the work of another subscription.
+    #[must_use]
+    pub fn within(&self, subscription: &str) -> Self {
+        Self { inner: self.inner.clone(), context: self.context.within(subscription) }
+    }
+
+    /// The id of the subscription whose work this is.
+    pub fn subscription(&self) -> &str {
+        self.context.subscription()
+    }
+
     /// The settings of the service.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
@@ -97,12 +108,12 @@ impl App {
 
     /// The part that every route needs.
     pub fn context(&self) -> &Context {
-        &self.inner.context
+        &self.context
     }
 
     /// The database.
     pub fn store(&self) -> &Store {
-        self.inner.context.store()
+        self.context.store()
     }
 
     /// Cancelled when the service shuts down.
@@ -211,12 +222,12 @@ impl App {
 
     /// Sets the service's URL once, such as `https://host:8443`, for URLs outside of responses.
     pub fn set_base_url(&self, url: String) {
-        self.inner.context.set_base_url(url);
+        self.context.set_base_url(url);
     }
 
     /// The service's URL, once it listens.
     pub fn base_url(&self) -> Option<&str> {
-        self.inner.context.base_url()
+        self.context.base_url()
     }
 
     /// Sets the lease on the database once: it shows that the service still owns its runs.

@@ -357,8 +357,9 @@ async fn triggers_of_a_region_are_limited_to_a_hundred() {
     service.created("2024-02-01", "t2", &following()).await;
     let put = async |name: &str| {
         let body = json!({ "properties": { "kind": "SourceImage" } }).to_string();
-        let mut put = call(Method::Put, name, "2024-02-01", &body);
+        let mut put = request(Method::Put, name, "2024-02-01", &body);
         put.path = Path::parse(&format!("{}/triggers/one", put.path.text));
+        let put = admitted(put);
         Triggers.put(&service.app, &put, key(&put)).await
     };
     let error = put("t2").await.unwrap_err();

@@ -171,9 +171,9 @@ async fn invalid_template_is_refused_at_once() {
     let mut sent = small();
     sent["identity"] = identities("nobody");
     assert_eq!(code("t", &sent).await, (400, "ValidationFailed".into()));
-    let mut put = call(Method::Put, "t", "2024-02-01", &small().to_string());
+    let mut put = request(Method::Put, "t", "2024-02-01", &small().to_string());
     put.path = Path::parse(&put.path.text.replace("/rg/", "/other/"));
-    assert_eq!(service.put(&put).await.unwrap_err().code, "ResourceGroupNotFound");
+    assert_eq!(service.put(&admitted(put)).await.unwrap_err().code, "ResourceGroupNotFound");
 
     let mut sent = small();
     sent["location"] = json!("West US 2");

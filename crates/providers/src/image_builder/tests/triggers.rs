@@ -3,9 +3,9 @@
 use super::*;
 
 pub(super) fn trigger(name: &str, body: &Value) -> Call {
-    let mut call = call(Method::Put, "t1", "2022-07-01", &body.to_string());
-    call.path = Path::parse(&format!("{}/triggers/{name}", call.path.text));
-    call
+    let mut put = request(Method::Put, "t1", "2022-07-01", &body.to_string());
+    put.path = Path::parse(&format!("{}/triggers/{name}", put.path.text));
+    admitted(put)
 }
 
 // conformance: 121, 122, 127

@@ -1,6 +1,9 @@
 //! Versions of galleries and the regions that they are to be in.
 
-use arm::{Call, Caller, Method, Path};
+use std::sync::Arc;
+
+use arm::{Call, Caller, Method, Path, Request};
+use authorization::{Rights, Rule};
 use db::{Resource, ResourceKey, Write};
 use providers::replication;
 use serde_json::{Value, json};
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 use super::bench::{Bench, Process, compute};
 
 async fn get(process: &Process, id: &str) -> Value {
-    let call = Call {
+    let request = Request {
         method: Method::Get,
         path: Path::parse(id),
         query: [("api-version".to_owned(), "2024-03-03".to_owned())].into(),
@@ -20,6 +23,7 @@ async fn get(process: &Process, id: &str) -> Value {
         if_match: None,
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
     };
+    let call = Call::admit(request, Arc::new(Rights::everything()), &Rule::SignedIn).unwrap();
     let kind = providers::REGISTRY.find("Microsoft.Compute", "galleries/images/versions").unwrap();
     let reply = kind.get(&process.app, &call, &ResourceKey::of(id)).await.unwrap();
     reply.expect("an answer of its own").body.unwrap()

@@ -8,9 +8,10 @@ mod overtaken;
 mod preconditions;
 mod requests;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use arm::{ApiError, Call, Caller, Method, Path, Reply};
+use arm::{ApiError, Call, Caller, Method, Path, Reply, Request};
+use authorization::{Rights, Rule};
 use db::{Resource, ResourceKey, Run, RunState, Store, Write};
 use http::StatusCode;
 use images::layout::Layout;
@@ -86,9 +87,9 @@ impl Server {
         query: BTreeMap<String, String>,
         body: &str,
         if_match: Option<&str>,
-    ) -> Call {
+    ) -> Request {
         let api_version = query.get("api-version").cloned();
-        Call {
+        Request {
             method,
             path: Path::parse(path),
             query,
@@ -164,6 +165,11 @@ impl Server {
         } });
         self.put(&format!("Rg/{COMPUTE}/images/{name}"), body).await.unwrap()
     }
+}
+
+/// For a type that is called without the routes.
+fn admitted(request: Request) -> Call {
+    Call::admit(request, Arc::new(Rights::everything()), &Rule::SignedIn).unwrap()
 }
 
 fn code(result: Result<impl std::fmt::Debug, ApiError>) -> (u16, String) {

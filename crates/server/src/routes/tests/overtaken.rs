@@ -248,6 +248,7 @@ async fn rival_overtakes_a_single_attempt() {
     let key = ResourceKey::of(&path);
     let kind = REGISTRY.find("microsoft.compute", "galleries/images/versions").unwrap();
     let call = Server::request(method, &path, BTreeMap::new(), &body.to_string(), None);
+    let call = admitted(call);
     let put = kind.put(&scene.server.app, &call, key.clone());
     let refused = scene.rival.beside(&key, put).await.unwrap_err();
     assert!(refused.is_overtaken, "{refused:?}");

@@ -10,12 +10,12 @@ use super::*;
 /// The number of concurrent writers.
 const WRITERS: usize = 16;
 
-fn call(method: Method, path: &str, if_match: &str) -> Call {
+fn call(method: Method, path: &str, if_match: &str) -> Request {
     let body = match method {
         Method::Put => json!({ "location": "westus2", "properties": { "kind": "SourceImage" } }),
         _ => json!({ "tags": {} }),
     };
-    Call {
+    Request {
         method,
         path: Path::parse(path),
         query: BTreeMap::new(),
@@ -60,7 +60,7 @@ async fn answer(
     method: Method,
     if_match: &str,
 ) -> u16 {
-    let call = call(method, &path_of(kind.name()), if_match);
+    let call = admitted(call(method, &path_of(kind.name()), if_match));
     let key = ResourceKey::of(&call.path.text);
     let answered = match method {
         Method::Put => kind.put(&server.app, &call, key).await,
