@@ -122,19 +122,14 @@ impl Rights {
     /// # Errors
     /// [`Denial::Missing`], [`Denial::Locked`]
     pub fn check(&self, need: &Need) -> Result<(), Denial> {
-        if !self.grants(&need.scope).any(|grant| grant.gives(&need.wanted)) {
-            return Err(Denial::Missing { need: need.clone() });
-        }
-        match self.locks.against(need) {
-            Some(lock) => Err(Denial::Locked { lock: lock.clone(), need: need.clone() }),
-            None => Ok(()),
-        }
+        self.permitted(need)?;
+        self.unlocked(need)
     }
 
     /// Whether the rule of a target is satisfied.
     ///
     /// # Errors
-    /// The first denial.
+    /// The first denial. A lock is named only to callers that lack nothing.
     pub fn rule(&self, rule: &Rule) -> Result<(), Denial> {
         let missing = |need| Err(Denial::Missing { need });
         match rule {
@@ -146,39 +141,60 @@ impl Rights {
             )),
             Rule::List(need) if self.touches(&need.scope) => Ok(()),
             Rule::List(need) => missing(need.clone()),
-            Rule::All(needs) => needs.iter().try_for_each(|need| self.check(need)),
-        }
-    }
-
-    /// Decides about what a permitted action (`of`) needs at other scopes, such as the join of a subnet.
-    ///
-    /// # Errors
-    /// [`Denial::Linked`] with all that is missing, or the first lock.
-    pub fn linked(&self, of: &Need, also: &[Need]) -> Result<(), Denial> {
-        let mut missing = Vec::new();
-        let mut locked = None;
-        for need in also {
-            match self.check(need) {
-                Ok(()) => {}
-                Err(Denial::Missing { need }) => missing.push(need),
-                Err(other) => locked = locked.or(Some(other)),
+            Rule::All(needs) => {
+                needs.iter().try_for_each(|need| self.permitted(need))?;
+                needs.iter().try_for_each(|need| self.unlocked(need))
             }
         }
-        if !missing.is_empty() {
-            return Err(Denial::Linked { of: of.clone(), missing });
-        }
-        locked.map_or(Ok(()), Err)
     }
 
-    /// Where, at and below a scope, an action is permitted. Locks do not count: for reading.
+    /// Decides about what a permitted action (`of`) needs at other scopes, such as the join of a subnet. Locks there do not
+    /// count, because nothing is changed there.
+    ///
+    /// # Errors
+    /// [`Denial::Linked`] with all that is missing.
+    pub fn linked(&self, of: &Need, also: &[Need]) -> Result<(), Denial> {
+        let missing: Vec<Need> =
+            also.iter().filter(|need| self.permitted(need).is_err()).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Denial::Linked { of: of.clone(), missing })
+    }
+
+    fn permitted(&self, need: &Need) -> Result<(), Denial> {
+        if self.grants(&need.scope).any(|grant| grant.gives(&need.wanted)) {
+            return Ok(());
+        }
+        Err(Denial::Missing { need: need.clone() })
+    }
+
+    fn unlocked(&self, need: &Need) -> Result<(), Denial> {
+        match self.locks.against(need) {
+            Some(lock) => Err(Denial::Locked { lock: lock.clone(), need: need.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Where, at and below a scope, an action is permitted. Meant for reading: locks do not count.
     pub fn visible(&self, wanted: &Wanted, below: &Scope) -> Visible {
-        if self.grants(below).any(|grant| grant.gives(wanted)) {
+        self.among(below, |grant| grant.gives(wanted))
+    }
+
+    /// Where, at and below a scope, the principal has any role at all, whatever it permits. Narrows the search for what is
+    /// visible in a list of several types.
+    pub fn granted(&self, below: &Scope) -> Visible {
+        self.among(below, |_| true)
+    }
+
+    fn among(&self, below: &Scope, counts: impl Fn(&Grant) -> bool) -> Visible {
+        if self.grants(below).any(&counts) {
             return Visible::All;
         }
         let mut scopes: Vec<Scope> = Vec::new();
         for (key, grants) in self.below(below) {
-            let covered = scopes.last().is_some_and(|last| key.starts_with(&**last.key()));
-            if !covered && grants.iter().any(|grant| grant.gives(wanted)) {
+            let is_covered = scopes.last().is_some_and(|last| key.starts_with(&**last.key()));
+            if !is_covered && grants.iter().any(&counts) {
                 scopes.push(Scope::of_key(key));
             }
         }

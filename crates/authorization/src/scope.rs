@@ -44,6 +44,17 @@ impl Scope {
         other.0.starts_with(&*self.0)
     }
 
+    /// The parts of the name of the scope's type: of a resource group `Microsoft.Resources`, `subscriptions` and
+    /// `resourceGroups`, in lower case.
+    pub(crate) fn kind(&self) -> impl Iterator<Item = &str> {
+        let pairs =
+            || self.as_str().split('/').skip(1).zip(self.as_str().split('/').skip(2)).step_by(2);
+        let provider = pairs().enumerate().filter(|(_, (kind, _))| *kind == "providers").last();
+        let (skip, namespace) =
+            provider.map_or((0, "microsoft.resources"), |(at, (_, namespace))| (at + 1, namespace));
+        [namespace].into_iter().chain(pairs().skip(skip).map(|(kind, _)| kind))
+    }
+
     /// The text that maps by scope have as their key.
     pub(crate) fn key(&self) -> &Arc<str> {
         &self.0
@@ -101,6 +112,23 @@ mod tests {
             ["/subscriptions/s/resourcegroups", "/subscriptions/s", "/subscriptions", ""]
         );
         assert_eq!(Scope::root().above().collect::<Vec<_>>(), [""]);
+    }
+
+    #[test]
+    fn kind_is_the_type_of_the_resource_that_the_scope_names() {
+        for (id, kind) in [
+            ("/subscriptions/s", "microsoft.resources/subscriptions"),
+            (
+                "/subscriptions/s/resourceGroups/g",
+                "microsoft.resources/subscriptions/resourcegroups",
+            ),
+            ("/subscriptions/s/resourceGroups/g/providers/A.B/c/d/e/f", "a.b/c/e"),
+            ("/subscriptions/s/resourceGroups/providers/providers/A.B/c/providers", "a.b/c"),
+            ("/subscriptions/s/providers/A.B/c/d/providers/E.F/g/h", "e.f/g"),
+            ("/providers/A.B/c/d", "a.b/c"),
+        ] {
+            assert_eq!(Scope::parse(id).kind().collect::<Vec<_>>().join("/"), kind, "{id}");
+        }
     }
 
     #[test]
