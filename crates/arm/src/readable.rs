@@ -32,7 +32,7 @@ impl<'a> Readable<'a> {
 
     /// Where the caller may do anything at all.
     pub fn of_any_kind(&self) -> Visible {
-        if self.rights.touches(&self.below) { Visible::All } else { Visible::None }
+        self.rights.granted(&self.below)
     }
 
     /// Whether the caller may read a row.

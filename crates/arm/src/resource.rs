@@ -5,7 +5,7 @@ use db::{ResourceKey, Select};
 use http::StatusCode;
 
 use crate::{
-    ApiError, Call, Method, Path, Readable, Registry, Reply, Request, ResourceType, Scope, Service,
+    ApiError, Call, Method, Path, Readable, Registry, Reply, ResourceType, Scope, Service,
     check_precondition, group, is, list, registry::no_action, rows, version,
 };
 
@@ -83,8 +83,8 @@ pub fn is_registered<S: Service>(registry: &Registry<S>, method: Method, path: &
 
 /// What a request needs that [`handle`] answers; `None` unless [`is_registered`]. Where there is neither a list nor an
 /// action, the right to read suffices: the answer is that there is nothing.
-pub fn rule<S: Service>(registry: &Registry<S>, request: &Request) -> Option<Rule> {
-    let (target, action) = parts(request.method, &request.path);
+pub fn rule<S: Service>(registry: &Registry<S>, method: Method, path: &Path) -> Option<Rule> {
+    let (target, action) = parts(method, path);
     target.scope.subscription()?;
     let kind = registry.find(target.namespace.as_deref()?, &target.types())?;
     let actions = kind.actions();
@@ -99,7 +99,7 @@ pub fn rule<S: Service>(registry: &Registry<S>, request: &Request) -> Option<Rul
         };
         return Some(Rule::List(need(actions.read, scope.unwrap_or_default())));
     }
-    let wanted = match (request.method, action) {
+    let wanted = match (method, action) {
         (_, Some(name)) => actions.verb(name).map_or(actions.read, |verb| verb.action),
         (Method::Put | Method::Patch, None) => actions.write,
         (Method::Delete, None) => actions.delete,

@@ -1,13 +1,13 @@
 //! The deployments of a scope: the list, its limit, and the removal of records.
 
-use arm::{ApiError, Call, Filter, Reply};
+use arm::{ApiError, Call, Filter, Readable, Reply};
 use db::{Deployment, ResourceKey, Write};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::App;
 
 use crate::{
-    place::{Place, not_found},
+    place::{Place, TYPE, not_found},
     record::Record,
 };
 
@@ -20,12 +20,16 @@ const TRIM_TO: i64 = 750;
 /// The size of a page.
 const PAGE: usize = 100;
 
-/// `GET …/deployments/`, newest first.
+/// `GET …/deployments/`, newest first: those that the caller may read.
 pub(crate) async fn list(app: &App, call: &Call, place: &Place) -> Result<Reply, ApiError> {
     let text = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let filter = Filter::parse(text, &["provisioningState", "name"])?;
     let mut found = Vec::new();
+    let mut readable = Readable::by(call, &place.id);
     for row in app.store().deployments(&place.key()).await? {
+        if !readable.has_key(&TYPE.to_lowercase(), &row.key()) {
+            continue;
+        }
         let record = Record::of(row)?;
         if filter.allows("provisioningState", record.state())
             && filter.allows("name", &record.row.name)

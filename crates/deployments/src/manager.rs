@@ -78,6 +78,14 @@ impl Requests {
         &self.manager.app
     }
 
+    /// The client, whose rights decide.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            client_id: self.client.client_id.clone(),
+            object_id: self.client.object_id.clone(),
+        }
+    }
+
     pub(crate) fn manager(&self) -> &Manager {
         &self.manager
     }
@@ -161,10 +169,7 @@ impl Requests {
             request_id: self.client.correlation_id.clone(),
             correlation_id: Some(self.client.correlation_id.clone()),
             if_match: None,
-            caller: Caller {
-                client_id: self.client.client_id.clone(),
-                object_id: self.client.object_id.clone(),
-            },
+            caller: self.caller(),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Place {
         }
         match (&path.scope, &path.namespace) {
             (Scope::Subscription(_), None) if path.rest.is_empty() => {
-                let id = format!("/subscriptions/{}", app.settings().subscription);
+                let id = format!("/subscriptions/{}", app.subscription());
                 Ok(Self { id, group: None })
             }
             (Scope::Group(_, name), None) if path.rest.is_empty() => {

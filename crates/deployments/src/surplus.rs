@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use arm::{ApiError, region};
+use arm::{ApiError, denied, read_of, region};
 use arm_template::Plan;
+use authorization::{Need, Scope};
 use db::{Resource, ResourceKey, Select};
 use http::StatusCode;
 use providers::REGISTRY;
@@ -29,6 +30,9 @@ pub(crate) fn kept(plan: &Plan) -> BTreeSet<String> {
 /// The resources of the group that are in none of the template's resources: those with a location, as `az resource
 /// list` shows them. Those that belong to a run or to a template of another group stay, and so do children of what
 /// stays, role assignments and deployments.
+///
+/// # Errors
+/// `AuthorizationFailed` if the client may not read one: what is not seen is not left out in silence.
 pub(crate) async fn surplus(
     requests: &Requests,
     group: &ResourceKey,
@@ -36,7 +40,7 @@ pub(crate) async fn surplus(
 ) -> Result<Vec<Resource>, ApiError> {
     let path = arm::Path::parse(group.as_str());
     let select = Select {
-        subscription: requests.app().settings().subscription.to_lowercase(),
+        subscription: requests.app().subscription().to_lowercase(),
         group: path.scope.group().map(str::to_lowercase),
         ..Select::default()
     };
@@ -50,6 +54,11 @@ pub(crate) async fn surplus(
             && !kept.contains(key.as_str())
             && !has_kept_child
     });
+    let rights = requests.app().rights(&requests.caller()).await?;
+    for row in &all {
+        let need = Need::new(read_of(&row.kind), Scope::parse(row.key().as_str()));
+        rights.check(&need).map_err(|denial| denied(&requests.caller(), &denial))?;
+    }
     // Users first: templates refer to identities, galleries and networks.
     all.sort_by_key(|row| (rank(&row.kind), row.id.clone()));
     Ok(all)

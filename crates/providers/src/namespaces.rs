@@ -185,7 +185,7 @@ pub async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError> {
         arm::group::existing(app.context(), group).await?;
     }
     let select = db::Select {
-        subscription: app.settings().subscription.to_lowercase(),
+        subscription: app.subscription().to_lowercase(),
         group: group.or(filter.get("resourceGroup")).map(str::to_lowercase),
         kind: filter.get("resourceType").map(str::to_lowercase),
         ..Default::default()

@@ -27,7 +27,7 @@ pub async fn list_all(app: &App, call: &Call) -> Result<Reply, ApiError> {
     let filter = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let filter = Filter::parse(filter, &["tagName", "tagValue", "name"])?;
     let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
+        subscription: app.subscription().to_lowercase(),
         kind: Some(KIND.to_owned()),
         ..Select::default()
     };

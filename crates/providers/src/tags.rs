@@ -99,7 +99,7 @@ pub async fn names(app: &App, call: &Call) -> Result<Reply, ApiError> {
 }
 
 fn named(app: &App, name: &str, values: &BTreeMap<String, u64>) -> Value {
-    let id = format!("/subscriptions/{}/tagNames/{name}", app.settings().subscription);
+    let id = format!("/subscriptions/{}/tagNames/{name}", app.subscription());
     let count = |number: u64| json!({ "type": "Total", "value": number });
     let each = |(value, number): (&String, &u64)| {
         json!({
@@ -128,7 +128,7 @@ async fn holder(app: &App, at: &Extension) -> Result<Resource, ApiError> {
         Some(stored) => Ok(stored),
         None if below_subscription => Err(at.scope_not_found()),
         None => Ok(Resource {
-            subscription: app.settings().subscription.to_lowercase(),
+            subscription: app.subscription().to_lowercase(),
             ..Resource::new(key, KIND, json!({ "tags": {} }), json!({}))
         }),
     }

@@ -30,7 +30,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, ApiErro
     }
     let target = Target::of(&request);
     let rights = app.rights(&request.caller).await?;
-    let rule = target.rule(&request);
+    let rule = target.rule(request.method, &request.path);
     if let Err(denial) = rights.rule(&rule) {
         return Err(target.refused(&request, &denial));
     }
@@ -56,9 +56,10 @@ impl Target {
             (Self::Subscription, Denial::Missing { .. }) => {
                 subscription::not_found(request.path.scope.subscription().unwrap_or_default())
             }
-            (_, Denial::Missing { .. }) => {
-                denied(&request.caller, &Denial::Missing { need: self.need(request) })
-            }
+            (_, Denial::Missing { .. }) => denied(
+                &request.caller,
+                &Denial::Missing { need: self.need(request.method, &request.path) },
+            ),
             (_, Denial::Linked { .. } | Denial::Locked { .. }) => denied(&request.caller, denial),
         }
     }

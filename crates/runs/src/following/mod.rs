@@ -144,7 +144,10 @@ pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<F
 }
 
 /// The run, if it is one of those. Its folder is named by the row, never by the caller.
-async fn run_of(app: &App, whose: &Whose, run_id: &str) -> Result<Run, ApiError> {
+///
+/// # Errors
+/// 404 if there is no such run.
+pub async fn run_of(app: &App, whose: &Whose, run_id: &str) -> Result<Run, ApiError> {
     let run = app.store().run(&run_id.to_lowercase()).await?;
     match whose {
         Whose::Template(template) => run.filter(|run| run.template == *template).ok_or_else(|| {

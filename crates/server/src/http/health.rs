@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arm::ApiError;
+use authorization::{Need, Rule, Scope, Wanted};
 use axum::{body::Body, extract::Request, response::Response};
 use db::{RunState, Trouble};
 use http::{HeaderValue, StatusCode, header};
@@ -11,8 +12,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use service::auth::Audience;
 
-use super::{Site, manager, reply};
+use super::{Site, manager, permit::Permit, reply};
 use crate::{limits::MetricsFor, log};
+
+/// At the root, because the metrics count what all subscriptions do.
+const READ_METRICS: &str = "Goldsmith.Service/metrics/read";
 
 /// Installs the recorder for the metrics of this process. Call it once.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
@@ -86,7 +90,12 @@ async fn may_read_metrics(
         MetricsFor::Local if is_local => return Ok(()),
         MetricsFor::Local | MetricsFor::Token => {}
     }
-    manager::caller(site, client, base, Audience::Arm).await.map(drop)
+    let caller = manager::caller(site, client, base, Audience::Arm).await?;
+    let need = Need::new(Wanted::action(READ_METRICS), Scope::root());
+    let asked = Permit::ask(&site.app, &caller, Rule::All(vec![need.clone()])).await;
+    asked.map(drop).map_err(|refused| {
+        Box::new(reply::error(&manager::forbidden(refused, &caller, &need), false))
+    })
 }
 
 /// Counts in the database, so that the metric is right after a restart.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use arm::{ApiError, Caller, Method, Path, Reply, Scope};
+use ::runs::following::{self, Whose};
+use arm::{ApiError, Caller, Method, Path, Reply};
+use authorization::{Denial, Need, Rule};
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use db::ResourceKey;
 use http::{HeaderMap, StatusCode, header};
 use images::step::CUSTOMIZATION_LOG;
-use runs::following::{self, Whose};
+use providers::image_builder::runs;
 use service::{
     auth::{Audience, Denied},
     query,
@@ -17,11 +19,13 @@ use service::{
 use super::{
     Site,
     around::{self, Trace},
-    body, following as sent, reply,
+    body, following as sent,
+    permit::{Permit, Refused},
+    reply,
     session::Session,
     streamed,
 };
-use crate::routes;
+use crate::routes::{self, Target};
 
 /// Makes clients fetch a newer token: az then repeats the call.
 const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
@@ -42,13 +46,7 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
         let after = request.headers().get("last-event-id");
         let after =
             after.and_then(|id| id.to_str().ok()).or(query.get("after").map(String::as_str));
-        let session = Session {
-            site: site.clone(),
-            authorization: client.authorization,
-            base_url,
-            audience: Audience::Arm,
-        };
-        let answered = live.answer(site, &caller, session, after).await;
+        let answered = live.answer(site, &caller, (client.authorization, base_url), after).await;
         return answered.unwrap_or_else(|error| reply::error(&error, bare));
     }
     match call(site, request, caller, path, query).await {
@@ -62,6 +60,10 @@ struct Live {
     whose: Whose,
     run: String,
     what: What,
+    /// What the caller must satisfy to ask for it.
+    rule: Rule,
+    /// What they are told they lack.
+    need: Need,
 }
 
 enum What {
@@ -69,44 +71,45 @@ enum What {
     Log(String),
 }
 
-/// Parses `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`, followed by `events`,
-/// `log`, `validationLog` or `logs/{name}`.
+/// Parses `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`, followed by `events`, `log` or
+/// `logs/{name}`.
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
-    let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
-    if !path.in_namespace("Microsoft.VirtualMachineImages") || method != http::Method::GET {
+    if method != http::Method::GET {
         return None;
     }
-    let (whose, run, what) = match (&path.scope, path.rest.as_slice()) {
-        (_, [templates, _, runs, run, what @ ..])
-            if is(templates, "imageTemplates") && is(runs, "runs") =>
-        {
-            let depth = what.len() + 2;
-            let template = path.text.rsplitn(depth + 1, '/').nth(depth)?;
-            (Whose::Template(ResourceKey::of(template)), run, what)
+    let target = Target::at(Method::Get, path);
+    let (whose, rest) = match target {
+        Target::RunStream => {
+            let template = path.text.rsplitn(path.rest.len() - 1, '/').last()?;
+            (Whose::Template(ResourceKey::of(template)), path.rest.get(3..)?)
         }
-        (Scope::Subscription(id), [runs, run, what @ ..]) if is(runs, "runs") => {
-            (Whose::Subscription(id.clone()), run, what)
+        Target::RunStreamById => {
+            (Whose::Subscription(path.scope.subscription()?.to_owned()), path.rest.get(1..)?)
         }
         _ => return None,
     };
-    let what = match what {
-        [what] if is(what, "events") => What::Events,
-        [what] if is(what, "log") => What::Log(CUSTOMIZATION_LOG.to_owned()),
-        [what, name] if is(what, "logs") => What::Log(name.to_lowercase()),
+    let (run, what) = match rest {
+        [run, what] if what.eq_ignore_ascii_case("events") => (run, What::Events),
+        [run, _log] => (run, What::Log(CUSTOMIZATION_LOG.to_owned())),
+        [run, _logs, name] => (run, What::Log(name.to_lowercase())),
         _ => return None,
     };
-    Some(Live { whose, run: run.clone(), what })
+    let (rule, need) = (target.rule(Method::Get, path), target.need(Method::Get, path));
+    Some(Live { whose, run: run.clone(), what, rule, need })
 }
 
 impl Live {
     async fn answer(
-        &self,
+        self,
         site: &Site,
         caller: &Caller,
-        session: Session,
+        (authorization, base_url): (Option<http::HeaderValue>, String),
         after: Option<&str>,
     ) -> Result<Response, ApiError> {
         let app = &site.app;
+        let permit = self.permit(site, caller).await?;
+        let audience = Audience::Arm;
+        let session = Session { site: site.clone(), authorization, base_url, audience, permit };
         let open = streamed::open(site, caller)?;
         let response = match &self.what {
             What::Events => {
@@ -115,6 +118,33 @@ impl Live {
             What::Log(name) => sent::log(following::log(app, &self.whose, &self.run, name).await?),
         };
         Ok(streamed::until_end(session.guard(response), open))
+    }
+
+    /// By its id, a run that the caller may not read is as unknown as one that never was.
+    async fn permit(&self, site: &Site, caller: &Caller) -> Result<Permit, ApiError> {
+        let app = &site.app;
+        let permit = Permit::ask(app, caller, self.rule.clone()).await;
+        let permit = permit.map_err(|refused| forbidden(refused, caller, &self.need))?;
+        if matches!(self.whose, Whose::Template(_)) {
+            return Ok(permit);
+        }
+        let run = following::run_of(app, &self.whose, &self.run).await?;
+        let rule = Rule::All(vec![runs::need(&run)]);
+        Permit::ask(app, caller, rule).await.map_err(|refused| match refused {
+            Refused::Denied(_) => runs::not_found(&self.run),
+            Refused::Store(error) => error.into(),
+        })
+    }
+}
+
+/// The answer to a caller without permission, in terms of what they need.
+pub(super) fn forbidden(refused: Refused, caller: &Caller, need: &Need) -> ApiError {
+    match refused {
+        Refused::Denied(Denial::Missing { .. }) => {
+            arm::denied(caller, &Denial::Missing { need: need.clone() })
+        }
+        Refused::Denied(denial) => arm::denied(caller, &denial),
+        Refused::Store(error) => error.into(),
     }
 }
 

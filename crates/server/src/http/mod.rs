@@ -17,6 +17,7 @@ mod host;
 mod manager;
 mod metadata;
 mod openapi;
+mod permit;
 mod reply;
 mod route;
 mod session;

@@ -1,5 +1,5 @@
-//! Ends a streamed response when its token becomes invalid: it expires, its principal is revoked, or its
-//! secret is rotated.
+//! Ends a streamed response when its token becomes invalid: it expires, its principal is revoked, or its secret is
+//! rotated; and when the caller loses the right to read.
 
 use std::{io, time::Duration};
 
@@ -12,17 +12,18 @@ use http::{HeaderValue, header};
 use service::auth::{Audience, Denied};
 use tokio::time::Instant;
 
-use super::Site;
+use super::{Site, permit::Permit};
 
-/// The interval between checks of a stream's token.
+/// The interval between checks of a stream's token and permission.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// The credentials of a request.
+/// The credentials of a request, and what they were good for.
 pub(super) struct Session {
     pub(super) site: Site,
     pub(super) authorization: Option<HeaderValue>,
     pub(super) base_url: String,
     pub(super) audience: Audience,
+    pub(super) permit: Permit,
 }
 
 impl Session {
@@ -43,13 +44,14 @@ impl Session {
         })
     }
 
-    /// Whether the token is still valid. A failure of the database does not end a stream, but the expiry of
+    /// Whether the token is still valid, and its principal may still read. A failure of the database does not end a stream, but the expiry of
     /// the token still does.
     async fn is_valid(&self) -> bool {
         let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
         let (auth, names) = (&self.site.auth, &self.site.names);
         match auth.caller(header, self.audience, names, &self.base_url).await {
-            Ok(_) | Err(Denied::Store(_)) => true,
+            Ok(caller) => self.permit.holds(&self.site.app, &caller).await,
+            Err(Denied::Store(_)) => true,
             Err(Denied::NoToken | Denied::BadToken { .. }) => false,
         }
     }
@@ -84,7 +86,9 @@ impl Guarded {
                 self.is_over = true;
                 // Readers of events reconnect for the rest. Other content ends with an error, which
                 // marks it as incomplete.
-                let cut = io::Error::other("the access token of this request is no longer valid");
+                let cut = io::Error::other(
+                    "the access token of this request is no longer valid, or no longer permits to read this",
+                );
                 return (!self.is_events).then_some(Err(cut));
             }
         }

@@ -7,13 +7,16 @@
 //! GET  /storage/{account}/{container}/{blob}                     the content, all of it or a range
 //! ```
 //!
-//! HEAD works too. Blobs are read-only. Bearer tokens are those of the resource manager, or ones for
+//! HEAD works too. The roles are those of Azure: `containers/read` for lists of containers, and the data action
+//! `containers/blobs/read` for what is in them, which Owner and Contributor do not have. Blobs are read-only. Bearer tokens are those of the resource manager, or ones for
 //! `https://storage.azure.com`. Keys and shared access signatures are not supported.
 
 mod blob;
 mod error;
 mod list;
 
+use arm::Caller;
+use authorization::{Need, Rule, Scope, Wanted};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
@@ -26,6 +29,7 @@ use service::{
 use super::{
     Site,
     manager::{Asker, caller},
+    permit::Permit,
     reply,
     session::Session,
     streamed,
@@ -34,6 +38,12 @@ use error::Refusal;
 
 /// The default version of the protocol in responses.
 const VERSION: &str = "2021-12-02";
+
+/// Reads the list of containers, and what a container is.
+const CONTAINERS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/read";
+
+/// Reads the list of blobs, and a blob. A data action: rights to resources do not contain it.
+const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
 
 /// The relevant parts of a request.
 struct Asked {
@@ -65,14 +75,19 @@ pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Re
     let mut response = match caller(site, &asker, &asked.base_url, Audience::Storage).await {
         Ok(caller) => match streamed::open(site, &caller) {
             Ok(open) => {
-                let answered = route(site, &asked, path).await;
-                let session = Session {
-                    site: site.clone(),
-                    authorization: asker.authorization,
-                    base_url: asked.base_url.clone(),
-                    audience: Audience::Storage,
+                let answered = match route(site, &caller, &asked, path).await {
+                    Ok((answered, permit)) => {
+                        let session = Session {
+                            site: site.clone(),
+                            authorization: asker.authorization,
+                            base_url: asked.base_url.clone(),
+                            audience: Audience::Storage,
+                            permit,
+                        };
+                        session.guard(answered)
+                    }
+                    Err(refusal) => refusal.into_response(),
                 };
-                let answered = session.guard(answered.unwrap_or_else(Refusal::into_response));
                 streamed::until_end(answered, open)
             }
             Err(error) => Refusal::busy(error.message).into_response(),
@@ -84,27 +99,79 @@ pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Re
     response
 }
 
-async fn route(site: &Site, asked: &Asked, path: &[String]) -> Result<Response, Refusal> {
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wants {
+    Containers,
+    Container(String),
+    Blobs(String),
+    Blob(String, String),
+}
+
+impl Wants {
+    fn of(asked: &Asked, path: &[String]) -> Result<Self, Refusal> {
+        let comp = asked.parameter("comp").to_lowercase();
+        let restype = asked.parameter("restype").to_lowercase();
+        let own = str::to_owned;
+        Ok(match (path, restype.as_str(), comp.as_str()) {
+            ([], "", "list") => Self::Containers,
+            ([container], "container", "list") => Self::Blobs(own(container)),
+            ([container], "container", "") => Self::Container(own(container)),
+            ([_] | [], ..) => return Err(Refusal::unknown_query(asked)),
+            ([container, blob @ ..], _, "") => Self::Blob(own(container), blob.join("/")),
+            _ => return Err(Refusal::unknown_query(asked)),
+        })
+    }
+
+    /// What the caller must satisfy at an account. For one that does not exist, some right to the same anywhere.
+    fn rule(&self, account: Option<&Account>) -> Rule {
+        let wanted = match self {
+            Self::Containers | Self::Container(_) => Wanted::action(CONTAINERS),
+            Self::Blobs(_) | Self::Blob(..) => Wanted::data(BLOBS),
+        };
+        match (account, self) {
+            (None, _) => Rule::List(Need::new(wanted, Scope::root())),
+            (Some(account), Self::Containers) => {
+                Rule::List(Need::new(wanted, Scope::parse(account.id())))
+            }
+            (
+                Some(account),
+                Self::Container(container) | Self::Blobs(container) | Self::Blob(container, _),
+            ) => Rule::All(vec![Need::new(wanted, of_container(account, container))]),
+        }
+    }
+}
+
+fn of_container(account: &Account, container: &str) -> Scope {
+    Scope::parse(&format!("{}/blobServices/default/containers/{container}", account.id()))
+}
+
+async fn route(
+    site: &Site,
+    caller: &Caller,
+    asked: &Asked,
+    path: &[String],
+) -> Result<(Response, Permit), Refusal> {
     if !matches!(asked.method, Method::GET | Method::HEAD) {
         return Err(Refusal::read_only());
     }
     let (name, path) = path.split_first().ok_or_else(Refusal::resource_not_found)?;
-    let account = Account::open(&site.app, name).await?;
+    let (app, wants) = (&site.app, Wants::of(asked, path)?);
+    let account = Account::open(app, name).await?;
+    let permit = Permit::ask(app, caller, wants.rule(account.as_ref())).await?;
     let account = account.ok_or_else(|| Refusal::no_account(name))?;
-    let comp = asked.parameter("comp").to_lowercase();
-    let restype = asked.parameter("restype").to_lowercase();
-    match (path, restype.as_str(), comp.as_str()) {
-        ([], "", "list") => list::containers(&site.app, asked, &account).await,
-        ([container], "container", "list") => {
-            list::blobs(&site.app, asked, &account, container).await
+    let answered = match wants {
+        Wants::Containers => {
+            let rights = app.rights(caller).await.map_err(blobs::Error::from)?;
+            list::containers(app, asked, &account, &rights).await?
         }
-        ([container], "container", "") => container_there(site, &account, container).await,
-        ([_] | [], ..) => Err(Refusal::unknown_query(asked)),
-        ([container, blob @ ..], _, "") => {
-            blob::answer(&site.app, asked, &account, container, &blob.join("/")).await
+        Wants::Blobs(container) => list::blobs(app, asked, &account, &container).await?,
+        Wants::Container(container) => container_there(site, &account, &container).await?,
+        Wants::Blob(container, blob) => {
+            blob::answer(app, asked, &account, &container, &blob).await?
         }
-        _ => Err(Refusal::unknown_query(asked)),
-    }
+    };
+    Ok((answered, permit))
 }
 
 async fn container_there(

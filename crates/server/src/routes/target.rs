@@ -141,10 +141,10 @@ impl Target {
     }
 
     /// What the caller must satisfy.
-    pub(crate) fn rule(self, request: &Request) -> Rule {
-        let need = self.need(request);
-        match self.class(request) {
-            Class::Open => match request.path.scope.subscription() {
+    pub(crate) fn rule(self, method: Method, path: &Path) -> Rule {
+        let need = self.need(method, path);
+        match self.class(method, path) {
+            Class::Open => match path.scope.subscription() {
                 Some(id) => Rule::Touches(of_subscription(id)),
                 None => Rule::SignedIn,
             },
@@ -153,7 +153,7 @@ impl Target {
         }
     }
 
-    fn class(self, request: &Request) -> Class {
+    fn class(self, method: Method, path: &Path) -> Class {
         match self {
             Self::Subscriptions
             | Self::Tenants
@@ -172,7 +172,7 @@ impl Target {
             | Self::Skus
             | Self::CheckNameAvailability
             | Self::Nowhere => Class::Open,
-            Self::Feature if request.method == Method::Post => Class::One,
+            Self::Feature if method == Method::Post => Class::One,
             Self::Feature => Class::Open,
             Self::ResourceGroups
             | Self::TagNames
@@ -193,7 +193,7 @@ impl Target {
             | Self::DeploymentOperations
             | Self::RunStream
             | Self::MachineChild => Class::One,
-            Self::Resource => match arm::rule(&REGISTRY, request) {
+            Self::Resource => match arm::rule(&REGISTRY, method, path) {
                 Some(Rule::List(_)) => Class::List,
                 Some(Rule::All(_) | Rule::Touches(_) | Rule::SignedIn) | None => Class::One,
             },
@@ -201,9 +201,8 @@ impl Target {
     }
 
     /// The action of a request, and where it happens: in refusals and in the activity log.
-    pub(crate) fn need(self, request: &Request) -> Need {
-        let path = &request.path;
-        let of = |actions: &'static Actions| by_method(actions, request.method);
+    pub(crate) fn need(self, method: Method, path: &Path) -> Need {
+        let of = |actions: &'static Actions| by_method(actions, method);
         let extended = || Extension::of(path).map(|at| at.scope).unwrap_or_default();
         let (action, scope): (Cow<'static, str>, String) = match self {
             Self::Subscriptions => ("Microsoft.Resources/subscriptions/read".into(), String::new()),
@@ -253,7 +252,7 @@ impl Target {
             Self::Deployment => (of(&DEPLOYMENTS).into(), path.text.clone()),
             Self::DeploymentAction => {
                 let last = path.rest.last().map(String::as_str).unwrap_or_default();
-                let verb = DEPLOYMENTS.verb(last).filter(|_| request.method == Method::Post);
+                let verb = DEPLOYMENTS.verb(last).filter(|_| method == Method::Post);
                 (verb.map_or(DEPLOYMENTS.read, |verb| verb.action).into(), without(path, 1))
             }
             Self::DeploymentStatus => {
@@ -288,13 +287,13 @@ impl Target {
                 ("Microsoft.Storage/checkNameAvailability/read".into(), above(path))
             }
             Self::Feature => {
-                let action = match request.method {
+                let action = match method {
                     Method::Post => FEATURES.verbs[0].action,
                     _ => FEATURES.read,
                 };
                 (action.into(), above(path))
             }
-            Self::Resource => match arm::rule(&REGISTRY, request) {
+            Self::Resource => match arm::rule(&REGISTRY, method, path) {
                 Some(Rule::List(need)) => return need,
                 Some(Rule::All(mut needs)) if !needs.is_empty() => return needs.swap_remove(0),
                 Some(Rule::All(_) | Rule::Touches(_) | Rule::SignedIn) | None => {

@@ -93,6 +93,7 @@ pub enum Error {
 /// A storage account with its blobs.
 #[derive(Debug, Clone)]
 pub struct Account {
+    id: String,
     name: String,
     /// The template whose logs it shows.
     template: Option<Resource>,
@@ -113,7 +114,12 @@ impl Account {
             Some(id) => app.store().resource(&ResourceKey::of(id)).await?,
             None => None,
         };
-        Ok(Some(Self { name, template }))
+        Ok(Some(Self { id: found.id, name, template }))
+    }
+
+    /// The id of the account's resource.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The account's name.

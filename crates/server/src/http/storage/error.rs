@@ -6,7 +6,10 @@ use images::error::chain;
 use service::blobs;
 
 use super::{Asked, escaped, xml};
-use crate::http::reply::{self, RETRY_AFTER_SECONDS};
+use crate::http::{
+    permit::Refused,
+    reply::{self, RETRY_AFTER_SECONDS},
+};
 
 /// An error of the blob service.
 #[derive(Debug)]
@@ -24,6 +27,13 @@ impl Refusal {
     pub(super) fn read_only() -> Self {
         let text = "Blobs can only be read here; the service itself writes them.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHttpVerb", text)
+    }
+
+    /// The caller has no role that permits it.
+    fn permission() -> Self {
+        let text =
+            "This request is not authorized to perform this operation using this permission.";
+        Self::new(StatusCode::FORBIDDEN, "AuthorizationPermissionMismatch", text)
     }
 
     pub(super) fn resource_not_found() -> Self {
@@ -86,6 +96,15 @@ impl Refusal {
             reply::set(&mut response, "retry-after", RETRY_AFTER_SECONDS);
         }
         response
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(_) => Self::permission(),
+            Refused::Store(error) => blobs::Error::from(error).into(),
+        }
     }
 }
 

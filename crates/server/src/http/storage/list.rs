@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use authorization::{Rights, Scope, Wanted};
 use axum::response::Response;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use service::{
@@ -9,20 +10,25 @@ use service::{
     blobs::{Account, Entry},
 };
 
-use super::{Asked, Refusal, blob, escaped, http_date, xml};
+use super::{Asked, CONTAINERS, Refusal, blob, escaped, http_date, of_container, xml};
 
 /// The maximum size of a page, as in Azure.
 const PAGE: usize = 5000;
 
-/// `GET /storage/{account}?comp=list`
+/// `GET /storage/{account}?comp=list`: those that the caller may read.
 pub(super) async fn containers(
     app: &App,
     asked: &Asked,
     account: &Account,
+    rights: &Rights,
 ) -> Result<Response, Refusal> {
     let page = Page::of(asked)?;
     let names = account.containers(app).await?;
-    let names = names.into_iter().filter(|name| name.starts_with(&page.prefix));
+    let readable = rights.visible(&Wanted::action(CONTAINERS), &Scope::parse(account.id()));
+    let is_shown = |name: &String| {
+        name.starts_with(&page.prefix) && readable.has(&of_container(account, name))
+    };
+    let names = names.into_iter().filter(is_shown);
     let (names, next) = page.cut(names.map(Item::Prefix));
     let mut text = head(asked, account, None, &page);
     text.push_str("<Containers>");
