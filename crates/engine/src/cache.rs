@@ -14,6 +14,7 @@ use images::{
     image_file::verified::Verified,
     layout::Layout,
     lock::Lock,
+    partition,
 };
 
 use crate::{
@@ -63,6 +64,7 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
     let (artifacts, kept) = trim_artifacts(layout, max_bytes / 4)?;
     let mut done = Trim::list(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
     passed::forget_gone(layout, &store)?;
+    partition::forget_gone(layout)?;
     Verified::new(layout).sweep()?;
     node::sweep(&store)?;
     done.bytes += before.saturating_sub(artifacts);

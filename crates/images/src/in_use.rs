@@ -35,6 +35,24 @@ impl Kind {
         }
     }
 
+    /// The start of the name of a [partition's](crate::partition) mark.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Source => "source-",
+            Self::Download => "download-",
+        }
+    }
+
+    /// The kind and the name that a mark stands for.
+    pub(crate) fn of_mark(mark: &str) -> Option<(Self, &str)> {
+        Self::ALL.into_iter().find_map(|kind| Some((kind, mark.strip_prefix(kind.mark())?)))
+    }
+
+    /// Whether the entry does not exist.
+    pub(crate) fn is_gone(self, layout: &Layout, name: &str) -> bool {
+        self.path(layout, name).symlink_metadata().is_err()
+    }
+
     fn path(self, layout: &Layout, name: &str) -> PathBuf {
         match self {
             Self::Source => layout.sources().join(name),
@@ -106,5 +124,5 @@ pub fn evict(
 pub fn is_idle(layout: &Layout, lock_name: &str) -> Option<bool> {
     let of = |kind: Kind| Some((kind, lock_name.strip_prefix(kind.prefix())?));
     let (kind, name) = Kind::ALL.into_iter().find_map(of)?;
-    Some(kind.path(layout, name).symlink_metadata().is_err())
+    Some(kind.is_gone(layout, name))
 }

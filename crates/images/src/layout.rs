@@ -40,6 +40,7 @@ impl Layout {
             self.ram_tests(),
             self.runs(),
             self.downloads(),
+            self.partitions(),
             self.locks(),
             self.logs(),
         ];
@@ -80,6 +81,8 @@ paths! {
     runs: cache / "runs",
     /// `downloads/<sha256>`: fetched scripts and files by content digest.
     downloads: cache / "downloads",
+    /// `partitions/<name>/`: what each [part of the cache](crate::partition) has had.
+    partitions: cache / "partitions",
     /// `locks/<name>.lock`: advisory locks between processes.
     locks: cache / "locks",
     /// `identity`: a random word that is unique to this cache.

@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod lock;
 pub mod log;
 pub mod ownership;
+pub mod partition;
 pub mod private;
 pub mod region_set;
 pub mod run_context;

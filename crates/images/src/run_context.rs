@@ -13,6 +13,7 @@ use crate::{
     layout::Layout,
     log,
     ownership::Ownership,
+    partition::Partition,
     region_set::RegionSet,
     step::{Faults, Step},
 };
@@ -42,6 +43,8 @@ pub struct RunContext {
     pub afterwards: TaskTracker,
     /// Confirms that the work is still ours. `None` if no other process can take it over.
     pub ownership: Option<Arc<dyn Ownership>>,
+    /// The part of the cache that the work uses.
+    pub partition: Partition,
 }
 
 impl RunContext {
@@ -61,6 +64,7 @@ impl RunContext {
             log_bytes,
             afterwards,
             ownership: None,
+            partition: Partition::default(),
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn add_stored(
             first_contact: FirstContact::default(),
         };
         let _lock = lock(cx, &disk.sha256).await?;
-        if let Some(image) = source_cache::load(cx, &disk.sha256, &named).await? {
+        if let Some(image) = source_cache::load_own(cx, &disk.sha256, &named).await? {
             all.push(image.into());
             continue;
         }
@@ -68,7 +68,7 @@ pub(super) async fn add_stored(
         off_runtime(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
             .await
             .map_err(fail)?;
-        let image = source_cache::admit(cx, host, work, &named).await?;
+        let image = source_cache::admit_own(cx, host, work, &named).await?;
         if image.digest != disk.sha256 {
             source_cache::remove(&cx.layout, &image.digest);
             let text = format!("{} has changed since it was stored", named.urn);

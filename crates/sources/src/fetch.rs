@@ -96,8 +96,8 @@ pub struct Fetched {
 }
 
 /// Fetches a script by `http`, `https`, `file` or by path. A relative path starts at `base_dir`;
-/// without a `base_dir` only `http` and `https` are allowed. With an expected digest, a file in the
-/// downloads is not fetched again.
+/// without a `base_dir` only `http` and `https` are allowed. With an expected digest, a file that this
+/// part of the cache has is not fetched again.
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `DiskFull`, `Canceled`.
@@ -163,10 +163,13 @@ pub async fn made(
     put(cx, &to, sha256, bytes).await
 }
 
-/// The file with that digest in the downloads, if it is intact.
+/// The file with that digest in the downloads, if it is intact and this part of the cache has brought it.
 async fn here(cx: &RunContext, digest: &str) -> Option<Fetched> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-    let path = is_digest.then(|| cx.layout.downloads().join(digest))?;
+    if !is_digest || !may_wait(|| cx.partition.has(&cx.layout, Kind::Download, digest)) {
+        return None;
+    }
+    let path = cx.layout.downloads().join(digest);
     let hold = hold(&cx.layout, Kind::Download, digest).await.ok()?;
     let (sha256, bytes) = local::digest(&path, &cx.cancel).await.ok()?;
     (sha256 == digest).then_some(Fetched { path, sha256, bytes, hold })
@@ -180,7 +183,8 @@ async fn put(cx: &RunContext, from: &Path, sha256: String, bytes: u64) -> Result
     let moved = may_wait(|| {
         std::fs::create_dir_all(&folder)?;
         std::fs::File::open(from)?.sync_all()?;
-        std::fs::rename(from, &path)
+        std::fs::rename(from, &path)?;
+        cx.partition.add(&cx.layout, Kind::Download, &sha256)
     });
     moved.map_err(|e| cannot_keep(cx, e))?;
     Ok(Fetched { path, sha256, bytes, hold })

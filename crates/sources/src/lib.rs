@@ -223,7 +223,7 @@ async fn add_system_disk(
         first_contact: record.origin.first_contact.clone(),
     };
     let _lock = lock(cx, &record.digest).await?;
-    if let Some(image) = source_cache::load(cx, &record.digest, &named).await? {
+    if let Some(image) = source_cache::load_own(cx, &record.digest, &named).await? {
         return Ok(image);
     }
     let work = source_cache::work_folder(cx)?;
@@ -232,7 +232,7 @@ async fn add_system_disk(
     off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
         .await
         .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
-    let image = source_cache::admit(cx, host, work, &named).await?;
+    let image = source_cache::admit_own(cx, host, work, &named).await?;
     if image.digest == record.digest {
         return Ok(image);
     }

@@ -159,6 +159,32 @@ pub(super) async fn find(
     load(cx, &row.digest, &Named { exact_version: row.exact_version, ..names }).await
 }
 
+/// [`load`] for the content of an image of the store. An image that only other parts of the cache
+/// have brought is as if it were missing.
+pub(super) async fn load_own(
+    cx: &RunContext,
+    digest: &str,
+    named: &Named,
+) -> Result<Option<SourceImage>> {
+    match may_wait(|| cx.partition.has(&cx.layout, Kind::Source, digest)) {
+        true => load(cx, digest, named).await,
+        false => Ok(None),
+    }
+}
+
+/// [`admit`] for the content of an image of the store.
+pub(super) async fn admit_own(
+    cx: &RunContext,
+    host: &Host,
+    work: WorkFolder,
+    names: &Named,
+) -> Result<SourceImage> {
+    let image = admit(cx, host, work, names).await?;
+    may_wait(|| cx.partition.add(&cx.layout, Kind::Source, &image.digest))
+        .map_err(|e| fault(e, &cx.layout))?;
+    Ok(image)
+}
+
 /// The image with that digest, under the given names, verified. A damaged image is removed.
 pub(super) async fn load(
     cx: &RunContext,

@@ -80,6 +80,9 @@ impl Chain {
         if let Some(subnet) = &plan.subnet {
             first_boot::port_inputs(&mut inputs, subnet, port);
         }
+        // The keys of all links follow from that of the first.
+        let partition = plan.partition.name().map(str::to_owned);
+        inputs.extend(partition.map(|name| ("partition".to_owned(), name)));
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         if plan.validates_source_only() {
             return chain;

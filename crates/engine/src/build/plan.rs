@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use images::config::Subnet;
+use images::{config::Subnet, partition::Partition};
 use sources::SourceImage;
 use vm::Host;
 
@@ -43,6 +43,8 @@ pub struct Plan {
     pub subnet: Option<Subnet>,
     /// The metadata service for the identities that scripts in the machine may use, if available.
     pub metadata: Option<Arc<dyn Metadata>>,
+    /// The part of the cache with its nodes.
+    pub partition: Partition,
 }
 
 impl Plan {

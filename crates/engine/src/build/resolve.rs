@@ -74,6 +74,7 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
             timeout: properties.build_timeout(),
             tags,
             metadata: input.metadata,
+            partition: cx.partition.clone(),
             name: input.name,
             source,
             size,
