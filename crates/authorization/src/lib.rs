@@ -32,6 +32,8 @@
 
 pub mod built_in;
 mod condition;
+#[cfg(test)]
+mod fuzz;
 mod lock;
 mod need;
 mod pattern;
