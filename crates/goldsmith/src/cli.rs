@@ -132,6 +132,9 @@ pub(crate) enum Admin {
     /// Manage service principals, with which clients log in
     #[command(subcommand)]
     Sp(ServicePrincipal),
+    /// Grant and revoke roles, also when nobody can log in any more
+    #[command(subcommand)]
+    Role(Role),
     /// Manage the key that signs tokens
     #[command(subcommand)]
     Key(Key),
@@ -165,6 +168,49 @@ pub(crate) enum Admin {
         #[command(flatten)]
         database: Database,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Grant a role; nothing happens if the principal has it
+    Grant {
+        #[command(flatten)]
+        given: GivenRole,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// List role assignments
+    List {
+        /// Only of this service principal (name, client id or object id) or managed identity (resource id)
+        #[arg(value_name = "PRINCIPAL")]
+        principal: Option<String>,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Revoke a role
+    Revoke {
+        #[command(flatten)]
+        given: GivenRole,
+        /// Revoke even the last Owner of everything
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        database: Database,
+    },
+}
+
+/// A role of a principal at a scope.
+#[derive(Debug, Args)]
+pub(crate) struct GivenRole {
+    /// A service principal (name, client id or object id) or a managed identity (resource id)
+    #[arg(value_name = "PRINCIPAL")]
+    pub(crate) principal: String,
+    /// Name or id of the role, such as Owner, Contributor, Reader or a custom one
+    #[arg(value_name = "ROLE")]
+    pub(crate) role: String,
+    /// Id of a subscription, resource group or resource; / for everything
+    #[arg(long, value_name = "SCOPE", default_value = "/")]
+    pub(crate) scope: String,
 }
 
 #[derive(Debug, Subcommand)]

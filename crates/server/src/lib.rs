@@ -30,6 +30,7 @@ pub use runs::{trigger, worker::Limits};
 pub use service::{
     App, Settings,
     auth::{key::rotate as rotate_signing_key, principal},
+    roles,
     server_folder::dir,
 };
 pub use start::{Machines, Options, Running, open_store, start};

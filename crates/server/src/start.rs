@@ -31,6 +31,7 @@ use service::{
         principal::{self, Credentials},
     },
     names,
+    roles::{self, Upgraded},
     server_folder::{LOCK, cannot_open, database_url, dir, lock},
     tasks,
 };
@@ -118,6 +119,8 @@ pub struct Running {
     pub ca_bundle: PathBuf,
     /// The administrator, only at the first start, because the secret is not stored.
     pub administrator: Option<Credentials>,
+    /// What principals received, only at the first start that enforces roles.
+    pub upgraded: Option<Upgraded>,
     serving: JoinHandle<io::Result<()>>,
     worker: JoinHandle<()>,
     app: App,
@@ -192,6 +195,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let newest = app.store().newest_time().await.map_err(cannot_open)?;
     let trust = Trust::new(newest, options.log_retention, Reading::now());
     // Late, because the secret would be lost if a later step failed.
+    let upgraded = roles::begin(app.store(), app.subscription()).await?;
     let administrator = administrator(app.store()).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
@@ -214,6 +218,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         ca: tls.ca,
         ca_bundle: tls.bundle,
         administrator,
+        upgraded,
         serving,
         worker,
         app,
@@ -378,12 +383,12 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
     format!("https://{host}:{}", listen.port())
 }
 
-/// Creates the first service principal, unless the database has one.
+/// Creates the first service principal, unless the database has one. It may do everything.
 async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     if !principal::list(store).await?.is_empty() {
         return Ok(None);
     }
-    principal::create(store, ADMINISTRATOR).await.map(Some)
+    principal::create_owner(store, ADMINISTRATOR).await.map(Some)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod quotas;
 pub mod read_only;
 mod resources;
 mod rights;
+pub mod roles;
 pub mod run_folder;
 pub mod server_folder;
 pub mod tasks;

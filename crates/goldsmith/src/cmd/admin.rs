@@ -1,5 +1,7 @@
 //! `goldsmith admin`: administration through the database, also while the service runs.
 
+mod role;
+
 use api::ErrorCode;
 use db::{Client, Store};
 use images::{error::Error, layout::Layout};
@@ -17,6 +19,7 @@ use crate::{
 
 pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) -> Result {
     match command {
+        cli::Admin::Role(command) => role::run(command, layout, output).await,
         cli::Admin::Sp(command) => service_principal(command, layout, output).await,
         cli::Admin::Key(cli::Key::Rotate { revoke }) => {
             server::rotate_signing_key(&server::dir(layout), *revoke)?;

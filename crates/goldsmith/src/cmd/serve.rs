@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use server::{Limits, Machines, Options, Running, trigger};
+use server::{Limits, Machines, Options, Running, roles::Upgraded, trigger};
 use sources::fetch;
 use vm::Backend;
 
@@ -74,8 +74,30 @@ fn ready(running: &Running, output: &Output) {
         "caBundle": running.ca_bundle,
         "clientId": first.map(|first| &first.client.client_id),
         "clientSecret": first.map(|first| &first.secret),
+        "rolesBegan": running.upgraded.as_ref().map(|upgraded| json!({
+            "owners": upgraded.owners,
+            "identities": upgraded.identities,
+        })),
     });
-    output.result("serving", &value, || text(running));
+    output.result("serving", &value, || {
+        let began = running.upgraded.as_ref().map(|upgraded| began(upgraded, running));
+        format!("{}{}", began.unwrap_or_default(), text(running))
+    });
+}
+
+/// Said once, by the first start that enforces roles.
+fn began(upgraded: &Upgraded, running: &Running) -> String {
+    let mut text = format!(
+        "Roles are enforced from now on. So that everything goes on, in subscription {}\n\
+         these service principals are Owner now: {}\n",
+        running.subscription,
+        upgraded.owners.join(", ")
+    );
+    if !upgraded.identities.is_empty() {
+        let identities = upgraded.identities.join("\n  ");
+        text += &format!("these identities of image templates are Contributor:\n  {identities}\n");
+    }
+    text + "Narrow that with goldsmith admin role list, grant and revoke, or az role assignment.\n\n"
 }
 
 fn text(running: &Running) -> String {

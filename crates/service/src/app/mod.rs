@@ -23,6 +23,7 @@ use crate::app::{
     changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
     replications::Replications,
 };
+use crate::rights::RightsCache;
 
 /// The validated settings of the service.
 #[derive(Debug, Clone)]
@@ -63,6 +64,7 @@ struct Inner {
     ownership: OnceLock<Arc<dyn Ownership>>,
     quotas: OnceLock<Quotas>,
     host: OnceLock<Host>,
+    rights: RightsCache,
 }
 
 impl App {
@@ -86,6 +88,7 @@ impl App {
                 ownership: OnceLock::new(),
                 quotas: OnceLock::new(),
                 host: OnceLock::new(),
+                rights: RightsCache::default(),
             }),
         }
     }
@@ -239,6 +242,10 @@ impl App {
     /// The lease on the database; `None` in tests without a lease.
     pub fn ownership(&self) -> Option<Arc<dyn Ownership>> {
         self.inner.ownership.get().cloned()
+    }
+
+    pub(crate) fn rights_cache(&self) -> &RightsCache {
+        &self.inner.rights
     }
 
     /// Call this before writing or removing anything outside the database.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::secret;
+use crate::roles;
 
 /// A service principal with its secret, which is shown once and not stored.
 #[derive(Debug, Clone)]
@@ -26,6 +27,24 @@ const NAME_LIMIT: usize = 120;
 /// # Errors
 /// The name is invalid, or the database failed.
 pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
+    let credentials = prepare(name)?;
+    write(store, &credentials.client).await?;
+    Ok(credentials)
+}
+
+/// Creates a service principal that is Owner of everything, and owns all blobs.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_owner(store: &Store, name: &str) -> Result<Credentials> {
+    let credentials = prepare(name)?;
+    let mut writes = roles::ownership(&credentials.client, "");
+    writes.push(Write::Client(credentials.client.clone()));
+    store.commit(writes).await.code(ErrorCode::InternalError, database)?;
+    Ok(credentials)
+}
+
+fn prepare(name: &str) -> Result<Credentials> {
     let fits = !name.trim().is_empty()
         && name.chars().count() <= NAME_LIMIT
         && !name.chars().any(char::is_control);
@@ -47,7 +66,6 @@ pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
         rotated: now,
         revoked: None,
     };
-    write(store, &client).await?;
     Ok(Credentials { client, secret })
 }
 

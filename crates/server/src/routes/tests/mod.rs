@@ -17,7 +17,11 @@ use http::StatusCode;
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use service::{App, Settings, tasks};
+use service::{
+    App, Settings,
+    roles::{OWNER, SERVICE_PRINCIPAL, assignment},
+    tasks,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +40,8 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("goldsmith.db");
         let store = Store::open(&format!("sqlite://{}", file.display())).await.unwrap();
+        let owner = assignment("", "o", SERVICE_PRINCIPAL, OWNER);
+        store.commit(vec![Write::InsertAssignment(owner)]).await.unwrap();
         let settings = Settings {
             layout: Layout::new(dir.path().join("cache"), dir.path().join("data")),
             dir: dir.path().to_owned(),
