@@ -56,7 +56,7 @@ pub use error::ApiError;
 pub use extension::Extension;
 pub use filter::Filter;
 pub use overtaken::retry_overtaken;
-pub use paging::list;
+pub use paging::{Position, list, page_of};
 pub use path::{Path, Scope, is};
 pub use precondition::{check_precondition, etag};
 pub use readable::{Readable, kind_of, may_read, read_of, readable_operation};

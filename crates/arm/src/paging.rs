@@ -16,13 +16,20 @@ const PATH: &AsciiSet =
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The start and the size of the requested page.
-struct Position {
-    after: Option<String>,
-    size: usize,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The key of the last entry of the previous page.
+    pub after: Option<String>,
+    /// The maximum number of entries.
+    pub size: usize,
 }
 
 impl Position {
-    fn of(call: &Call) -> Result<Self, ApiError> {
+    /// What a request asks for by `$top` and `$skiptoken`.
+    ///
+    /// # Errors
+    /// `InvalidTopQueryParameter`, `InvalidSkipToken`.
+    pub fn of(call: &Call) -> Result<Self, ApiError> {
         let size = match call.query.get("$top").map(String::as_str) {
             None | Some("") => PAGE,
             Some(text) => {
@@ -114,7 +121,8 @@ fn narrowed(select: Select, readable: &mut Readable) -> Option<Select> {
     }
 }
 
-fn page_of(call: &Call, value: Vec<Value>, next: Option<String>) -> Reply {
+/// A page of a list, with the link to the next one, if there is one; `next` is the key of the last entry of this page.
+pub fn page_of(call: &Call, value: Vec<Value>, next: Option<String>) -> Reply {
     let mut body = json!({ "value": value });
     if let Some(key) = next {
         let mut query = vec![format!("api-version={}", call.api_version)];

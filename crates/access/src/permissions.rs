@@ -1,0 +1,68 @@
+//! What the caller itself may do, and deny assignments.
+
+use arm::{ApiError, Call, Extension, Method, Reply};
+use authorization::{Grant, Pattern, Permission, Scope};
+use serde_json::{Value, json};
+use service::App;
+
+use crate::place::check_depth;
+
+/// `{scope}/providers/Microsoft.Authorization/permissions`: the caller's own, one entry per permission of each role that
+/// it has at the scope and above it.
+///
+/// # Errors
+/// `InvalidResourceType`, `HttpMethodNotAllowed`.
+pub async fn permissions(_app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    call.only(&[Method::Get])?;
+    if at.rest.len() > 1 {
+        return Err(ApiError::absent(
+            "InvalidResourceType",
+            format!("There is nothing at '{}': permissions are a list.", call.path.text),
+        ));
+    }
+    let scope = Scope::parse(&at.scope);
+    let value: Vec<Value> = call.rights().grants(&scope).flat_map(of_grant).collect();
+    Ok(Reply::ok(json!({ "value": value })))
+}
+
+fn of_grant(grant: &Grant) -> Vec<Value> {
+    let condition = grant.condition.as_ref().map(|condition| condition.text());
+    let entry = |permission: &Permission| {
+        let mut entry = view(permission);
+        if let Some(text) = condition {
+            entry["condition"] = json!(text);
+            entry["conditionVersion"] = json!("2.0");
+        }
+        entry
+    };
+    grant.role.permissions.iter().map(entry).collect()
+}
+
+fn view(permission: &Permission) -> Value {
+    let texts = |patterns: &[Pattern]| -> Vec<Value> {
+        patterns.iter().map(|pattern| json!(pattern.text())).collect()
+    };
+    json!({
+        "actions": texts(&permission.actions),
+        "notActions": texts(&permission.not_actions),
+        "dataActions": texts(&permission.data_actions),
+        "notDataActions": texts(&permission.not_data_actions),
+    })
+}
+
+/// `{scope}/providers/Microsoft.Authorization/denyAssignments[/{id}]`. There are none: in Azure, only managed applications
+/// and deployment stacks make them.
+///
+/// # Errors
+/// `DenyAssignmentNotFound`, `InvalidResourceType`, `HttpMethodNotAllowed`.
+pub async fn deny_assignments(_app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    call.only(&[Method::Get])?;
+    check_depth(call, at)?;
+    match at.rest.get(1) {
+        None => Ok(Reply::ok(json!({ "value": [] }))),
+        Some(name) => Err(ApiError::absent(
+            "DenyAssignmentNotFound",
+            format!("The deny assignment '{name}' is not found."),
+        )),
+    }
+}
