@@ -45,6 +45,8 @@ pub struct RunContext {
     pub ownership: Option<Arc<dyn Ownership>>,
     /// The part of the cache that the work uses.
     pub partition: Partition,
+    /// The id of the subscription whose work this is; `None` for the user of this machine.
+    pub subscription: Option<Arc<str>>,
 }
 
 impl RunContext {
@@ -65,6 +67,7 @@ impl RunContext {
             afterwards,
             ownership: None,
             partition: Partition::default(),
+            subscription: None,
         }
     }
 

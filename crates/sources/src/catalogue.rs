@@ -178,40 +178,63 @@ impl ResolvedEntry {
 }
 
 impl Catalogue {
-    /// Reads both files. Unknown keys are errors that name the file and the line.
+    /// Reads both files, for the user of this machine, who sees every image. Unknown keys are errors
+    /// that name the file and the line.
     ///
     /// # Errors
     /// `InvalidArgument`: the user's file cannot be read, or has a mistake.
     pub fn load(layout: &Layout) -> Result<Self> {
+        Self::load_where(layout, |_| true)
+    }
+
+    /// The images that a subscription of the service sees; `None` is the user of this machine. An
+    /// image that the subscription does not see hides no shipped one.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for(layout: &Layout, subscription: Option<&str>) -> Result<Self> {
+        let sees = |image: &WireImage| subscription.is_none_or(|id| image.is_seen_by(id));
+        Self::load_where(layout, sees)
+    }
+
+    /// The images that all subscriptions see.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_public(layout: &Layout) -> Result<Self> {
+        Self::load_where(layout, |image| image.subscriptions.is_none())
+    }
+
+    fn load_where(layout: &Layout, sees: impl Fn(&WireImage) -> bool) -> Result<Self> {
         let own = layout.user_catalogue();
         let text = or_none(fs::read_to_string(&own))
             .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()))?;
         let parsed = text.map(|text| parse(&text, &own)).transpose()?;
         let Parsed { mut images, mut aliases } = parsed.unwrap_or_default();
-        let (own_images, own_aliases) = (images.len(), aliases.len());
         let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
+        let known = |alias: &&Alias| {
+            let mut all = images.iter().chain(&shipped.images);
+            all.any(|image| image.name().eq_ignore_ascii_case(&alias.image))
+        };
+        if let Some(alias) = aliases.iter().chain(&shipped.aliases).find(|alias| !known(alias)) {
+            let text = format!(
+                "{}: the alias {} names {}, which is not in the catalogue",
+                own.display(),
+                alias.name,
+                alias.image
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, text)
+                .hint("goldsmith catalogue ls lists all; an alias cannot name another alias"));
+        }
+        images.retain(sees);
+        let (own_images, own_aliases) = (images.len(), aliases.len());
         for image in shipped.images {
             if !images.iter().any(|own| own.is(&image.publisher, &image.offer, &image.sku)) {
                 images.push(image);
             }
         }
         aliases.extend(shipped.aliases);
-        let layout = layout.clone();
-        let catalogue = Self { images, own_images, aliases, own_aliases, layout };
-        let astray = |alias: &&Alias| catalogue.named(&alias.image).is_none();
-        match catalogue.aliases.iter().find(astray) {
-            None => Ok(catalogue),
-            Some(alias) => {
-                let text = format!(
-                    "{}: the alias {} names {}, which is not in the catalogue",
-                    own.display(),
-                    alias.name,
-                    alias.image
-                );
-                Err(Error::new(ErrorCode::InvalidArgument, text)
-                    .hint("goldsmith catalogue ls lists all; an alias cannot name another alias"))
-            }
-        }
+        Ok(Self { images, own_images, aliases, own_aliases, layout: layout.clone() })
     }
 
     fn named(&self, name: &str) -> Option<&WireImage> {
@@ -235,10 +258,10 @@ impl Catalogue {
     /// Every alias of another image.
     pub fn aliases(&self) -> Vec<ListedAlias> {
         let listed = |alias: &Alias| {
-            let image = self.named(&alias.image).map_or_else(String::new, WireImage::name);
-            ListedAlias { name: alias.name.clone(), image }
+            let image = self.named(&alias.image)?.name();
+            Some(ListedAlias { name: alias.name.clone(), image })
         };
-        self.aliases.iter().map(listed).collect()
+        self.aliases.iter().filter_map(listed).collect()
     }
 
     /// Every version of every image, by name.

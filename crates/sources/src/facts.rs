@@ -38,25 +38,36 @@ impl SourceProperties {
     }
 }
 
-/// The entry of an image of the catalogue; `None` for another kind of source.
+/// The entry of an image of the catalogue that the subscription sees; `None` for another kind of source.
+/// Without a subscription, every image is seen.
 ///
 /// # Errors
 /// As [`Catalogue::source`].
-pub fn entry(layout: &Layout, source: &Source) -> Result<Option<ResolvedEntry>> {
+pub fn entry(
+    layout: &Layout,
+    source: &Source,
+    subscription: Option<&str>,
+) -> Result<Option<ResolvedEntry>> {
     match source {
-        Source::PlatformImage(image) => Catalogue::load(layout)?.source(image).map(Some),
+        Source::PlatformImage(image) => {
+            Catalogue::load_for(layout, subscription)?.source(image).map(Some)
+        }
         Source::ManagedImage { .. } | Source::SharedImageVersion { .. } => Ok(None),
     }
 }
 
 /// Looks the facts up without fetching or verifying anything. `None` if the image is not in the
-/// store.
+/// store. Without a subscription, every image of the catalogue is seen.
 ///
 /// # Errors
 /// As [`Catalogue::resolve`], and if the store cannot be read.
-pub fn facts(layout: &Layout, source: &Source) -> Result<Option<SourceProperties>> {
+pub fn facts(
+    layout: &Layout,
+    source: &Source,
+    subscription: Option<&str>,
+) -> Result<Option<SourceProperties>> {
     if let Source::PlatformImage(image) = source {
-        let entry = Catalogue::load(layout)?.resolve(
+        let entry = Catalogue::load_for(layout, subscription)?.resolve(
             &image.publisher,
             &image.offer,
             &image.sku,

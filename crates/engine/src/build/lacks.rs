@@ -34,14 +34,16 @@ pub fn lacks(cx: &RunContext, template: &Template, host: Option<&Host>) -> Vec<E
 
 /// What the source's system, if it is known, does not have.
 fn misfits(cx: &RunContext, template: &Template) -> Vec<Error> {
-    let facts = sources::facts(&cx.layout, &template.properties.source).ok().flatten();
+    let facts = sources::facts(&cx.layout, &template.properties.source, cx.subscription.as_deref())
+        .ok()
+        .flatten();
     let os = facts.and_then(|facts| facts.os);
     os.map(|os| template::misfits(template, os)).unwrap_or_default()
 }
 
 fn source(cx: &RunContext, template: &Template) -> Result<()> {
     let source = &template.properties.source;
-    sources::entry(&cx.layout, source)?;
+    sources::entry(&cx.layout, source, cx.subscription.as_deref())?;
     match source.id() {
         // The build looks up the region of a version when it begins.
         Some(id) if source.definition().is_none() => {
@@ -54,7 +56,8 @@ fn source(cx: &RunContext, template: &Template) -> Result<()> {
 
 /// A warning about an alias in place of the named source.
 fn stand_in(cx: &RunContext, template: &Template) -> Option<Error> {
-    let entry = sources::entry(&cx.layout, &template.properties.source).ok()??;
+    let entry = sources::entry(&cx.layout, &template.properties.source, cx.subscription.as_deref())
+        .ok()??;
     let text = entry.stands_for()?;
     Some(Error::new(api::ErrorCode::BadPIRSource, text).target("properties.source"))
 }

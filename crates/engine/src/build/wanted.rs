@@ -28,7 +28,9 @@ impl Wanted {
     /// Looks the source up without fetching it.
     pub(super) async fn resolve(cx: &RunContext, template: &Template) -> Result<Self> {
         let source = &template.properties.source;
-        if let Some(entry) = may_wait(|| sources::entry(&cx.layout, source))? {
+        if let Some(entry) =
+            may_wait(|| sources::entry(&cx.layout, source, cx.subscription.as_deref()))?
+        {
             return Ok(Self::Catalogue(Box::new(entry)));
         }
         let id = source.id().map(ToString::to_string).unwrap_or_default();
@@ -51,7 +53,9 @@ impl Wanted {
     /// The known facts that the machine must match; `source` is the template's field.
     pub(super) fn facts(&self, cx: &RunContext, source: &Source) -> Option<SourceProperties> {
         match self {
-            Self::Catalogue(_) => sources::facts(&cx.layout, source).ok().flatten(),
+            Self::Catalogue(_) => {
+                sources::facts(&cx.layout, source, cx.subscription.as_deref()).ok().flatten()
+            }
             Self::Stored(image) => Some(SourceProperties::of(&image.record)),
             Self::Replica(replica) => Some(SourceProperties::of(&replica.manifest.record)),
         }

@@ -107,7 +107,7 @@ async fn subject(cx: &RunContext, host: &Host, args: &cli::TrialWindows) -> Resu
         return Ok(of(&args.image, image, args.generation == 2));
     }
     if let Some(source) = platform_image(&args.image) {
-        let entry = vm::may_wait(|| sources::entry(&cx.layout, &source))?;
+        let entry = vm::may_wait(|| sources::entry(&cx.layout, &source, None))?;
         let entry = entry.ok_or_else(|| not_found(&args.image))?;
         is_windows(entry.os, &args.image)?;
         let (urn, is_uefi) = (entry.urn.clone(), entry.generation == 2);

@@ -2,6 +2,7 @@
 //! bare JSON array.
 
 use arm::{ApiError, Call, Method, Reply, region};
+use images::layout::Layout;
 use serde_json::{Value, json};
 use service::App;
 use sources::{Catalogue, ResolvedEntry};
@@ -16,12 +17,12 @@ pub async fn handle(
     call.only(&[Method::Get])?;
     let location =
         region::check(app.context(), "Microsoft.Compute/locations/publishers", location)?;
-    let layout = app.settings().layout.clone();
-    let entries = tokio::task::spawn_blocking(move || entries(&layout)).await;
+    let (layout, subscription) = (app.settings().layout.clone(), app.subscription().to_owned());
+    let entries = tokio::task::spawn_blocking(move || entries(&layout, &subscription)).await;
     let entries = entries.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
     let base = format!(
         "/Subscriptions/{}/Providers/Microsoft.Compute/Locations/{location}/Publishers",
-        app.settings().subscription
+        app.subscription()
     );
     let lower: Vec<String> = rest.iter().map(|part| part.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
@@ -66,8 +67,8 @@ fn not_found(call: &Call) -> ApiError {
     )
 }
 
-fn entries(layout: &images::layout::Layout) -> images::error::Result<Vec<ResolvedEntry>> {
-    let catalogue = Catalogue::load(layout)?;
+fn entries(layout: &Layout, subscription: &str) -> images::error::Result<Vec<ResolvedEntry>> {
+    let catalogue = Catalogue::load_for(layout, Some(subscription))?;
     let mut entries = Vec::new();
     for listed in catalogue.list() {
         let parts: Vec<&str> = listed.urn.split(':').collect();

@@ -29,7 +29,8 @@ pub(super) async fn resolve(
     let source = &template.properties.source;
     let Some(id) = source.id().map(ToString::to_string) else {
         let (layout, source) = (app.settings().layout.clone(), source.clone());
-        let entry = blocking(move || sources::entry(&layout, &source)).await;
+        let subscription = app.subscription().to_owned();
+        let entry = blocking(move || sources::entry(&layout, &source, Some(&subscription))).await;
         let none = || Error::new(ErrorCode::InternalError, "the source is in no catalogue");
         return Ok(entry.and_then(|entry| entry.map(of_catalogue).ok_or_else(none)));
     };

@@ -10,6 +10,7 @@ use images::{
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
+use uuid::Uuid;
 use vm::OsType;
 
 use super::{
@@ -94,6 +95,8 @@ pub(super) struct WireImage {
     architecture: Architecture,
     /// The purchase plan that a template with this source must name.
     pub(super) plan: Option<Plan>,
+    /// The ids of the subscriptions that see the image; all of them without the field.
+    pub(super) subscriptions: Option<Vec<Uuid>>,
     first_contact: Option<String>,
     login: Option<LoginFile>,
     bootstrap: Option<Bootstrap>,
@@ -224,6 +227,12 @@ impl WireImage {
         self.publisher.eq_ignore_ascii_case(publisher)
             && self.offer.eq_ignore_ascii_case(offer)
             && self.sku.eq_ignore_ascii_case(sku)
+    }
+
+    /// Whether a subscription of the service sees the image.
+    pub(super) fn is_seen_by(&self, subscription: &str) -> bool {
+        let Some(subscriptions) = &self.subscriptions else { return true };
+        subscriptions.iter().any(|id| id.to_string().eq_ignore_ascii_case(subscription))
     }
 
     pub(super) fn name(&self) -> String {
