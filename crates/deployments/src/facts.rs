@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arm_template::{Cloud, Facts, Scope, Value};
+use authorization::built_in;
 use db::Resource;
 use jiff::Timestamp;
-use providers::{authorization, namespaces, subscription};
+use providers::{namespaces, subscription};
 use serde_json::json;
 use service::App;
 
@@ -136,6 +137,6 @@ impl Cloud for Service {
     }
 
     fn role_definition(&self, display_name: &str) -> Option<String> {
-        authorization::role_named(display_name).map(str::to_owned)
+        built_in::named(display_name).map(|role| role.id.to_owned())
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Nothing here knows a socket or a worker: a call comes as an [`arm::Call`], and a requested run is a row.
 
-pub mod authorization;
 pub mod compute;
 mod identity;
 pub mod image_builder;

@@ -21,6 +21,9 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Authorization", "roleAssignments", ASSIGNMENTS),
     ("Microsoft.Authorization", "roleDefinitions", ROLES),
     ("Microsoft.Authorization", "locks", &["2020-05-01", "2016-09-01"]),
+    ("Microsoft.Authorization", "permissions", &["2022-04-01", "2018-07-01"]),
+    ("Microsoft.Authorization", "denyAssignments", &["2022-04-01"]),
+    ("Microsoft.Authorization", "providerOperations", &["2022-04-01", "2018-01-01-preview"]),
     ("Microsoft.Compute", "locations/publishers", &["2026-04-01", "2024-11-01", "2023-07-03"]),
     ("Microsoft.Compute", "locations/vmSizes", &["2026-04-01", "2024-11-01"]),
     ("Microsoft.Compute", "skus", &["2021-07-01", "2019-04-01"]),
@@ -61,6 +64,7 @@ const DEPLOYABLE: &[&str] = &[
     "Microsoft.Resources/deployments",
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Authorization/roleDefinitions",
+    "Microsoft.Authorization/locks",
 ];
 
 /// Whether a template may have resources of a type that is not registered.

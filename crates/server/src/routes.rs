@@ -14,8 +14,8 @@ use arm::{
 use authorization::Denial;
 use deployments::Manager;
 use providers::{
-    REGISTRY, authorization as roles, image_builder::runs, namespaces, platform_image,
-    resource_group, sku, storage, subscription, tags,
+    REGISTRY, image_builder::runs, namespaces, platform_image, resource_group, sku, storage,
+    subscription, tags,
 };
 use serde_json::json;
 use service::App;
@@ -95,15 +95,20 @@ impl Target {
                 resource_group::handle(app, call, name).await
             }
             Self::RoleDefinitions | Self::RoleDefinition => {
-                roles::definitions(app, call, &extension(call)?).await
+                access::definitions(app, call, &extension(call)?).await
             }
             Self::RoleAssignments | Self::RoleAssignment => {
-                roles::assignments(app, call, &extension(call)?).await
+                access::assignments(app, call, &extension(call)?).await
             }
-            Self::Locks | Self::Lock => match (self, call.method) {
-                (Self::Locks, Get) => Ok(Reply::ok(json!({ "value": [] }))),
-                _ => Err(ApiError::bad_request("NotSupported", "Locks are not supported yet.")),
-            },
+            Self::Locks | Self::Lock => access::locks(app, call, &extension(call)?).await,
+            Self::Permissions => access::permissions(app, call, &extension(call)?).await,
+            Self::DenyAssignments | Self::DenyAssignment => {
+                access::deny_assignments(app, call, &extension(call)?).await
+            }
+            Self::AllOperations => {
+                let at = extension(call)?;
+                access::provider_operations(call, &at, &target::actions(), &target::DATA_ACTIONS)
+            }
             Self::Tags => tags::handle(app, call, &extension(call)?).await,
             Self::Deployments
             | Self::Deployment

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use access::{
+    ASSIGNMENTS, DEFINITIONS, DENY_ASSIGNMENTS, LOCKS, PERMISSIONS, PROVIDER_OPERATIONS,
+};
 use arm::{Actions, Extension, Method, Path, Request, Scope};
 use authorization::{Need, Rule, Wanted};
 use providers::REGISTRY;
@@ -20,12 +23,42 @@ const DEPLOYMENTS: Actions = arm::actions!(
     "exportTemplate",
     "listOutputsWithSecureValues",
 );
-const ROLE_DEFINITIONS: Actions = arm::actions!("Microsoft.Authorization/roleDefinitions");
-const ROLE_ASSIGNMENTS: Actions = arm::actions!("Microsoft.Authorization/roleAssignments");
-const LOCKS: Actions = arm::actions!("Microsoft.Authorization/locks");
 const FEATURES: Actions = arm::actions!("Microsoft.Features/providers/features", "register");
 /// Reads a run of a template, its events and its logs.
 const READ_RUNS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runs/read";
+
+/// The actions that are declared here, beside those of the registered types.
+const DECLARED: [Actions; 10] = [
+    GROUPS,
+    TAGS,
+    DEPLOYMENTS,
+    FEATURES,
+    DEFINITIONS,
+    ASSIGNMENTS,
+    LOCKS,
+    PERMISSIONS,
+    DENY_ASSIGNMENTS,
+    PROVIDER_OPERATIONS,
+];
+
+/// Every action of a resource that roles can permit.
+pub(super) fn actions() -> Vec<&'static str> {
+    let registered = REGISTRY.types().iter().flat_map(|kind| kind.actions().all());
+    registered.chain(DECLARED.iter().flat_map(Actions::all)).chain(READS).collect()
+}
+
+/// What is only read.
+const READS: [&str; 5] = [
+    "Microsoft.Resources/subscriptions/read",
+    "Microsoft.Resources/subscriptions/locations/read",
+    "Microsoft.Resources/subscriptions/providers/read",
+    "Microsoft.Resources/deployments/operations/read",
+    READ_RUNS,
+];
+
+/// What is read inside a resource.
+pub(super) const DATA_ACTIONS: [&str; 1] =
+    ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"];
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter)]
@@ -68,6 +101,14 @@ pub(crate) enum Target {
     Locks,
     /// A lock.
     Lock,
+    /// What the caller itself may do at a scope.
+    Permissions,
+    /// The deny assignments of a scope.
+    DenyAssignments,
+    /// A deny assignment.
+    DenyAssignment,
+    /// The actions that roles can permit.
+    AllOperations,
     /// The tags of a scope.
     Tags,
     /// The deployments of a scope.
@@ -171,6 +212,8 @@ impl Target {
             | Self::MachineSizes
             | Self::Skus
             | Self::CheckNameAvailability
+            | Self::Permissions
+            | Self::AllOperations
             | Self::Nowhere => Class::Open,
             Self::Feature if method == Method::Post => Class::One,
             Self::Feature => Class::Open,
@@ -180,12 +223,14 @@ impl Target {
             | Self::RoleDefinitions
             | Self::RoleAssignments
             | Self::Locks
+            | Self::DenyAssignments
             | Self::Deployments => Class::List,
             Self::ProviderRegistration
             | Self::Group
             | Self::RoleDefinition
             | Self::RoleAssignment
             | Self::Lock
+            | Self::DenyAssignment
             | Self::Tags
             | Self::Deployment
             | Self::DeploymentAction
@@ -241,12 +286,16 @@ impl Target {
                 (action.into(), above(path))
             }
             Self::Group => (of(&GROUPS).into(), above(path)),
-            Self::RoleDefinitions => (ROLE_DEFINITIONS.read.into(), extended()),
-            Self::RoleDefinition => (of(&ROLE_DEFINITIONS).into(), path.text.clone()),
-            Self::RoleAssignments => (ROLE_ASSIGNMENTS.read.into(), extended()),
-            Self::RoleAssignment => (of(&ROLE_ASSIGNMENTS).into(), path.text.clone()),
+            Self::RoleDefinitions => (DEFINITIONS.read.into(), extended()),
+            Self::RoleDefinition => (of(&DEFINITIONS).into(), path.text.clone()),
+            Self::RoleAssignments => (ASSIGNMENTS.read.into(), extended()),
+            Self::RoleAssignment => (of(&ASSIGNMENTS).into(), path.text.clone()),
             Self::Locks => (LOCKS.read.into(), extended()),
             Self::Lock => (of(&LOCKS).into(), path.text.clone()),
+            Self::Permissions => (PERMISSIONS.read.into(), extended()),
+            Self::DenyAssignments => (DENY_ASSIGNMENTS.read.into(), extended()),
+            Self::DenyAssignment => (of(&DENY_ASSIGNMENTS).into(), path.text.clone()),
+            Self::AllOperations => (PROVIDER_OPERATIONS.read.into(), String::new()),
             Self::Tags => (of(&TAGS).into(), path.text.clone()),
             Self::Deployments => (DEPLOYMENTS.read.into(), extended()),
             Self::Deployment => (of(&DEPLOYMENTS).into(), path.text.clone()),
@@ -318,6 +367,12 @@ fn of_any_scope(at: &Extension) -> Option<Target> {
         "microsoft.authorization/roleassignments" => Target::RoleAssignment,
         "microsoft.authorization/locks" if is_list => Target::Locks,
         "microsoft.authorization/locks" => Target::Lock,
+        "microsoft.authorization/permissions" if is_list => Target::Permissions,
+        "microsoft.authorization/denyassignments" if is_list => Target::DenyAssignments,
+        "microsoft.authorization/denyassignments" => Target::DenyAssignment,
+        "microsoft.authorization/provideroperations" if at.scope.is_empty() => {
+            Target::AllOperations
+        }
         "microsoft.resources/tags" => Target::Tags,
         "microsoft.resources/calculatetemplatehash" if is_list => Target::TemplateHash,
         "microsoft.resources/deployments" => {
