@@ -6,9 +6,7 @@
 
 use std::borrow::Cow;
 
-use access::{
-    ASSIGNMENTS, DEFINITIONS, DENY_ASSIGNMENTS, LOCKS, PERMISSIONS, PROVIDER_OPERATIONS,
-};
+use access::{ASSIGNMENTS, DEFINITIONS, DENY_ASSIGNMENTS, LOCKS, PERMISSIONS, PROVIDER_OPERATIONS};
 use arm::{Actions, Extension, Method, Path, Request, Scope};
 use authorization::{Need, Rule, Wanted};
 use providers::REGISTRY;
