@@ -105,7 +105,7 @@ async fn service_principal(command: &ServicePrincipal, layout: &Layout, output: 
         }
         ServicePrincipal::Rotate { id, database } => {
             let store = open(layout, database).await?;
-            created(&principal::rotate(&store, id).await?, output);
+            created(&principal::rotate(&store, id, None).await?, output);
         }
         ServicePrincipal::Revoke { id, database } => {
             let store = open(layout, database).await?;

@@ -8,7 +8,7 @@ use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::{
-    auth::{audience_of, name_of},
+    auth::{Proof, Rejected, audience_of, name_of},
     query,
 };
 
@@ -166,8 +166,8 @@ async fn issue(
         return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
     }
     let issuer = format!("{base}/{own}/");
-    match site.auth.token(id, secret, audience, &issuer).await {
-        Ok(Some(token)) => {
+    match site.auth.token(id, &Proof::Secret(secret), audience, &issuer).await {
+        Ok(Ok(token)) => {
             site.budgets.trust(trace.peer);
             trace.name(&id.to_lowercase());
             Ok(json!({
@@ -177,8 +177,15 @@ async fn issue(
                 "access_token": token,
             }))
         }
+        Ok(Err(Rejected::Expired(at))) => {
+            let text = format!(
+                "AADSTS7000222: The provided client secret keys for app '{}' are expired since {at}. `goldsmith admin sp rotate` creates a new secret.",
+                Cut(id)
+            );
+            Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, &text))
+        }
         // The same answer in all three cases, so that it does not reveal which ids exist.
-        Ok(None) => {
+        Ok(Err(Rejected::Wrong)) => {
             let id = Cut(id);
             tracing::warn!(client_id = %id, peer = ?trace.peer, "rejected the login of a service principal");
             if let Some(peer) = trace.peer {

@@ -14,6 +14,7 @@ use service::{
         SigningKey,
         principal::{self, Credentials},
     },
+    roles,
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -37,6 +38,8 @@ impl Bench {
         let url = format!("sqlite://{}", dir.path().join("db").display());
         let store = Store::open(&url).await.unwrap();
         let ci = principal::create(&store, "ci").await.unwrap();
+        // As of the first administrator.
+        store.commit(roles::ownership(&ci.client, "")).await.unwrap();
         let settings = Settings {
             layout: Layout::new(dir.path().join("cache"), dir.path().join("data")),
             dir: dir.path().to_owned(),
@@ -137,7 +140,7 @@ async fn wrong_secret_or_revoked_principal_gets_no_token() {
     // The principal is not cached yet, so the token becomes invalid immediately.
     let response = place.send("GET", NOWHERE, &token, "").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    let rotated = principal::rotate(&place.store, &place.ci.client.client_id).await;
+    let rotated = principal::rotate(&place.store, &place.ci.client.client_id, None).await;
     assert_eq!(rotated.unwrap_err().code, api::ErrorCode::Conflict);
 }
 
@@ -146,7 +149,7 @@ async fn rotation_invalidates_old_secret_and_its_tokens() {
     let mut place = Bench::new().await;
     let old = place.token(ARM).await;
     let before = place.ci.secret.clone();
-    place.ci = principal::rotate(&place.store, &place.ci.client.client_id).await.unwrap();
+    place.ci = principal::rotate(&place.store, &place.ci.client.client_id, None).await.unwrap();
     assert_eq!(place.ask(&before, ARM).await.0, StatusCode::UNAUTHORIZED);
     let fresh = place.token(ARM).await;
     let response = place.send("GET", NOWHERE, &old, "").await;

@@ -237,7 +237,8 @@ mod tests {
     use crate::auth::token::tests::client;
 
     fn claims() -> Claims {
-        Claims::new(&client("h"), "t", "https://localhost/", "https://localhost/t/", (1000, 3600))
+        let urls = ("https://localhost/", "https://localhost/t/");
+        Claims::new(&client(), "h".to_owned(), "t", urls.0, urls.1, (1000, 3600))
     }
 
     #[test]

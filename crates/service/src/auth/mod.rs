@@ -4,8 +4,10 @@
 //! invalidates its tokens.
 
 mod audience;
+pub mod credentials;
 mod identity;
 pub mod key;
+mod login;
 mod managed;
 pub mod principal;
 mod secret;
@@ -19,14 +21,16 @@ use std::{
 };
 
 use arm::Caller;
-use db::{Client, Store};
+use db::Store;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub use audience::{Audience, audience_of, name_of};
 pub use identity::Identity;
 pub use key::SigningKey;
+pub use login::{Proof, Rejected};
 pub use managed::ManagedIdentity;
+use token::Known;
 pub use token::{Claims, LIFETIME_SECONDS};
 
 /// How long a service principal is cached, and thus how long it stays valid after another process
@@ -44,7 +48,7 @@ pub struct Auth {
     /// The lifetime of tokens of service principals, in seconds.
     lifetime: i64,
     /// Service principals by id, with the time of the read.
-    clients: Mutex<HashMap<String, (Instant, Option<Client>)>>,
+    clients: Mutex<HashMap<String, (Instant, Option<Known>)>>,
     /// Claims of verified tokens, by the token's digest.
     verified: Mutex<HashMap<[u8; 32], Claims>>,
 }
@@ -120,22 +124,24 @@ impl Auth {
         tracing::info!("signing tokens with a new key");
     }
 
-    /// A token for a client id and its secret; `None` if they do not match.
+    /// A token for a client id and what it shows.
+    ///
+    /// # Errors
+    /// The database failed.
     pub async fn token(
         &self,
         client_id: &str,
-        secret: &str,
+        proof: &Proof<'_>,
         audience: &str,
         issuer: &str,
-    ) -> Result<Option<String>, db::Error> {
-        // Not from the cache, so that a rotated secret works immediately.
-        let client = self.store.client(&client_id.to_lowercase()).await?;
-        let Some(client) = client.filter(|client| secret::matches(client, secret)) else {
-            return Ok(None);
+    ) -> Result<Result<String, Rejected>, db::Error> {
+        let (client, generation) = match login::check(&self.store, client_id, proof).await? {
+            Ok(found) => found,
+            Err(rejected) => return Ok(Err(rejected)),
         };
         let good = (Timestamp::now().as_second(), self.lifetime);
-        let claims = Claims::new(&client, &self.tenant, audience, issuer, good);
-        Ok(Some(self.key().sign(&claims)))
+        let claims = Claims::new(&client, generation, &self.tenant, audience, issuer, good);
+        Ok(Ok(self.key().sign(&claims)))
     }
 
     /// The caller that an `Authorization` header identifies. `base_url` is the service's URL in this request.
@@ -224,14 +230,22 @@ impl Auth {
     }
 
     /// A service principal, cached for [`CLIENT_CACHED`].
-    async fn client(&self, id: &str) -> Result<Option<Client>, db::Error> {
+    async fn client(&self, id: &str) -> Result<Option<Known>, db::Error> {
         let known = self.clients().get(id).cloned();
         if let Some((at, client)) = known
             && at.elapsed() < CLIENT_CACHED
         {
             return Ok(client);
         }
-        let client = self.store.client(id).await?;
+        let client = match self.store.client(id).await? {
+            Some(client) => {
+                let all = self.store.credentials_of(&client.client_id).await?;
+                let live = all.iter().filter(|one| one.revoked.is_none());
+                let generations = live.map(credentials::generation).collect();
+                Some(Known { client, generations })
+            }
+            None => None,
+        };
         let mut clients = self.clients();
         if clients.len() >= CACHE_ENTRIES {
             clients.clear();
@@ -240,7 +254,7 @@ impl Auth {
         Ok(client)
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Client>)>> {
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Known>)>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

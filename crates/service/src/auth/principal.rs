@@ -1,13 +1,15 @@
 //! Service principals. `goldsmith admin sp` creates, rotates and revokes them in the database, whether or
 //! not the server runs.
 
+use std::time::Duration;
+
 use api::ErrorCode;
 use db::{Client, Store, Write};
 use images::error::{Coded, Error, Result};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::secret;
+use super::credentials::{self, Valid};
 use crate::roles;
 
 /// A service principal with its secret, which is shown once and not stored.
@@ -22,14 +24,12 @@ pub struct Credentials {
 /// The maximum length of a name, for readable lists.
 const NAME_LIMIT: usize = 120;
 
-/// Creates a service principal.
+/// Creates a service principal with a secret that does not expire.
 ///
 /// # Errors
 /// The name is invalid, or the database failed.
 pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
-    let credentials = prepare(name)?;
-    write(store, &credentials.client).await?;
-    Ok(credentials)
+    create_with(store, name, Valid::default(), |_| Vec::new()).await
 }
 
 /// Creates a service principal that is Owner of everything, and owns all blobs.
@@ -37,14 +37,38 @@ pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
 /// # Errors
 /// As [`create`].
 pub async fn create_owner(store: &Store, name: &str) -> Result<Credentials> {
-    let credentials = prepare(name)?;
-    let mut writes = roles::ownership(&credentials.client, "");
-    writes.push(Write::Client(credentials.client.clone()));
-    store.commit(writes).await.code(ErrorCode::InternalError, database)?;
-    Ok(credentials)
+    create_with(store, name, Valid::default(), |client| roles::ownership(client, "")).await
 }
 
-fn prepare(name: &str) -> Result<Credentials> {
+/// Creates a service principal and writes more in the same commit.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_with(
+    store: &Store,
+    name: &str,
+    valid: Valid,
+    more: impl FnOnce(&Client) -> Vec<Write>,
+) -> Result<Credentials> {
+    let client = new_client(name)?;
+    let (credential, secret) = credentials::secret_of(&client, "", valid)?;
+    let mut writes = vec![Write::Client(client.clone()), Write::PutCredential(credential)];
+    writes.extend(more(&client));
+    store.commit(writes).await.code(ErrorCode::InternalError, database)?;
+    Ok(Credentials { client, secret })
+}
+
+/// Creates a service principal without a credential.
+///
+/// # Errors
+/// As [`create`].
+pub async fn register(store: &Store, name: &str) -> Result<Client> {
+    let client = new_client(name)?;
+    write(store, &client).await?;
+    Ok(client)
+}
+
+fn new_client(name: &str) -> Result<Client> {
     let fits = !name.trim().is_empty()
         && name.chars().count() <= NAME_LIMIT
         && !name.chars().any(char::is_control);
@@ -56,17 +80,15 @@ fn prepare(name: &str) -> Result<Credentials> {
         .hint(format!("give it 1 to {NAME_LIMIT} printable characters, for example ci")));
     }
     let now = Timestamp::now();
-    let (secret, secret_hash) = new_secret()?;
-    let client = Client {
+    Ok(Client {
         client_id: Uuid::new_v4().to_string(),
         object_id: Uuid::new_v4().to_string(),
         name: name.to_owned(),
-        secret_hash,
+        secret_hash: String::new(),
         created: now,
         rotated: now,
         revoked: None,
-    };
-    Ok(Credentials { client, secret })
+    })
 }
 
 /// All service principals, including revoked ones, oldest first.
@@ -77,24 +99,35 @@ pub async fn list(store: &Store) -> Result<Vec<Client>> {
     store.clients().await.code(ErrorCode::InternalError, database)
 }
 
-/// Creates a new secret. The old one and its tokens become invalid immediately.
+/// Creates a new secret in place of all others. With an overlap, these stay valid that long; otherwise they and their
+/// tokens become invalid immediately.
 ///
 /// # Errors
 /// The id is unknown, it is revoked, or the database failed.
-pub async fn rotate(store: &Store, id: &str) -> Result<Credentials> {
-    let mut client = find(store, id).await?;
-    if client.revoked.is_some() {
-        return Err(Error::new(
-            ErrorCode::Conflict,
-            format!("the service principal {} ({}) is revoked", client.client_id, client.name),
-        )
-        .hint("create a new one: goldsmith admin sp create NAME"));
-    }
-    let (secret, secret_hash) = new_secret()?;
-    client.secret_hash = secret_hash;
+pub async fn rotate(store: &Store, id: &str, overlap: Option<Duration>) -> Result<Credentials> {
+    let mut client = active(store, id).await?;
     client.rotated = Timestamp::now();
-    write(store, &client).await?;
+    let (credential, secret) = credentials::secret_of(&client, "", Valid::default())?;
+    let mut writes = credentials::end_secrets(store, &client, overlap).await?;
+    writes.extend([Write::Client(client.clone()), Write::PutCredential(credential)]);
+    store.commit(writes).await.code(ErrorCode::InternalError, database)?;
     Ok(Credentials { client, secret })
+}
+
+/// The service principal, unless it is revoked.
+///
+/// # Errors
+/// The id is unknown, it is revoked, or the database failed.
+pub(super) async fn active(store: &Store, id: &str) -> Result<Client> {
+    let client = find(store, id).await?;
+    if client.revoked.is_none() {
+        return Ok(client);
+    }
+    Err(Error::new(
+        ErrorCode::Conflict,
+        format!("the service principal {} ({}) is revoked", client.client_id, client.name),
+    )
+    .hint("create a new one: goldsmith admin sp create NAME"))
 }
 
 /// Revokes it with all its tokens, permanently.
@@ -112,10 +145,12 @@ pub async fn revoke(store: &Store, id: &str) -> Result<Client> {
 
 async fn find(store: &Store, id: &str) -> Result<Client> {
     let found = store.client(&id.to_lowercase()).await.code(ErrorCode::InternalError, database)?;
-    found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         Error::new(ErrorCode::NotFound, format!("there is no service principal {id:?}"))
             .hint("goldsmith admin sp list shows their client ids")
-    })
+    })?;
+    // Its secrets are credentials of their own.
+    Ok(Client { secret_hash: String::new(), ..found })
 }
 
 async fn write(store: &Store, client: &Client) -> Result<()> {
@@ -123,11 +158,6 @@ async fn write(store: &Store, client: &Client) -> Result<()> {
     store.commit(writes).await.code(ErrorCode::InternalError, database)
 }
 
-fn new_secret() -> Result<(String, String)> {
-    secret::make()
-        .code(ErrorCode::HostNotReady, || "the system's random number generator failed".to_owned())
-}
-
-fn database() -> String {
+pub(super) fn database() -> String {
     "the database of the server failed".to_owned()
 }

@@ -1,7 +1,6 @@
 //! Secrets of service principals: always generated, and stored as a salted hash.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use db::Client;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,11 +16,6 @@ pub(super) fn make() -> std::io::Result<(String, String)> {
     let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
     let stored = hash(&salt, &secret);
     Ok((secret, stored))
-}
-
-/// Whether the secret is that of a service principal that is not revoked.
-pub(super) fn matches(client: &Client, secret: &str) -> bool {
-    client.revoked.is_none() && verify(&client.secret_hash, secret)
 }
 
 /// `sha256:<salt>:<digest>`.
@@ -41,7 +35,8 @@ fn digest(salt: &[u8], secret: &str) -> [u8; 32] {
     Sha256::new().chain_update(salt).chain_update(secret.as_bytes()).finalize().into()
 }
 
-fn verify(stored: &str, secret: &str) -> bool {
+/// Whether a secret has that hash, in a time that does not depend on how it differs.
+pub(super) fn verify(stored: &str, secret: &str) -> bool {
     let Some((salt, wanted)) = stored.strip_prefix("sha256:").and_then(|text| text.split_once(':'))
     else {
         return false;

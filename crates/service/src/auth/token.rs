@@ -2,7 +2,6 @@
 
 use db::Client;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::ManagedIdentity;
 
@@ -38,7 +37,7 @@ pub struct Claims {
     pub(crate) ver: String,
     /// `app`, as there are no users.
     pub(crate) idtyp: String,
-    /// A digest of the secret's hash. Comparing times instead would have a resolution of one second.
+    /// Which credential it was issued for, as a digest: without that credential it is not valid.
     #[serde(rename = "gen")]
     generation: String,
     /// The resource id of the managed identity.
@@ -53,13 +52,14 @@ impl Claims {
     /// Claims for a service principal. `good` is the time of issue and the lifetime in seconds.
     pub(super) fn new(
         client: &Client,
+        generation: String,
         tenant: &str,
         audience: &str,
         issuer: &str,
         good: (i64, i64),
     ) -> Self {
         let ids = (client.client_id.as_str(), client.object_id.as_str());
-        Self { generation: generation(client), ..Self::issued(ids, tenant, audience, issuer, good) }
+        Self { generation, ..Self::issued(ids, tenant, audience, issuer, good) }
     }
 
     /// Claims for a managed identity. `good` is the time of issue and the lifetime in seconds.
@@ -114,18 +114,21 @@ impl Claims {
         (self.nbf..self.exp).contains(&now)
     }
 
-    /// Whether it was issued to the service principal in its current state.
-    pub(super) fn is_of(&self, client: &Client) -> bool {
+    /// Whether it was issued to the service principal, which still has the credential.
+    pub(super) fn is_of(&self, known: &Known) -> bool {
+        let client = &known.client;
         client.revoked.is_none()
             && client.client_id == self.appid
             && client.object_id == self.oid
-            && generation(client) == self.generation
+            && known.generations.contains(&self.generation)
     }
 }
 
-fn generation(client: &Client) -> String {
-    let digest = Sha256::digest(client.secret_hash.as_bytes());
-    hex::encode(&digest[..8])
+/// A service principal, and what tokens of its credentials say of them.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) client: Client,
+    pub(super) generations: Vec<String>,
 }
 
 #[cfg(test)]
@@ -134,13 +137,18 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A service principal with that secret hash.
-    pub(in crate::auth) fn client(secret_hash: &str) -> Client {
+    /// A service principal with that credential.
+    fn known(generation: &str) -> Known {
+        Known { client: client(), generations: vec!["x".to_owned(), generation.to_owned()] }
+    }
+
+    /// A service principal.
+    pub(in crate::auth) fn client() -> Client {
         Client {
             client_id: "c".to_owned(),
             object_id: "o".to_owned(),
             name: "n".to_owned(),
-            secret_hash: secret_hash.to_owned(),
+            secret_hash: String::new(),
             created: Timestamp::UNIX_EPOCH,
             rotated: Timestamp::UNIX_EPOCH,
             revoked: None,
@@ -149,12 +157,17 @@ pub(super) mod tests {
 
     #[test]
     fn token_is_valid_until_expiry_rotation_or_revocation() {
-        let claims = Claims::new(&client("one"), "t", "a", "i", (10_000, 3600));
+        let claims = Claims::new(&client(), "one".to_owned(), "t", "a", "i", (10_000, 3600));
         assert!(claims.is_in_time(10_000) && claims.is_in_time(13_599));
         assert!(!claims.is_in_time(13_600) && !claims.is_in_time(9_000));
-        assert!(claims.is_of(&client("one")));
-        assert!(!claims.is_of(&client("two")));
-        assert!(!claims.is_of(&Client { revoked: Some(Timestamp::UNIX_EPOCH), ..client("one") }));
-        assert!(!claims.is_of(&Client { object_id: "p".to_owned(), ..client("one") }));
+        assert!(claims.is_of(&known("one")));
+        assert!(!claims.is_of(&known("two")));
+        let with = |change: fn(&mut Client)| {
+            let mut known = known("one");
+            change(&mut known.client);
+            known
+        };
+        assert!(!claims.is_of(&with(|client| client.revoked = Some(Timestamp::UNIX_EPOCH))));
+        assert!(!claims.is_of(&with(|client| client.object_id = "p".to_owned())));
     }
 }
