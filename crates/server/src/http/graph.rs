@@ -1,20 +1,39 @@
-//! The part of Microsoft Graph that role assignments need: finds a service principal or managed identity
-//! by its client id or object id.
+//! The part of Microsoft Graph that role assignments and service principals need: finds principals, registers
+//! applications, and gives them secrets.
+//!
+//! Differences from Graph: the object id of an application is its client id; each application has its service principal
+//! from the beginning, and they are deleted together.
 
-use arm::{ApiError, rows};
+mod applications;
+mod filter;
+mod view;
+
+use std::sync::Arc;
+
+use access::principals::{self, Kind, Principal};
+use arm::{ApiError, is};
+use authorization::{Rights, Scope};
 use axum::{extract::Request, response::Response};
-use db::{Client, Resource};
+use db::{Credential, CredentialKind};
 use http::StatusCode;
 use serde_json::{Value, json};
-use service::{
-    auth::{Audience, ManagedIdentity},
-    query,
-};
+use service::{auth::Audience, query};
 
+use self::filter::Filter;
 use super::{Site, body, manager, reply};
 
 /// The limit for a list of ids; Graph allows 1,000.
 const OF_IDS: usize = 64 << 10;
+
+/// The directory, as one caller sees it.
+struct Directory<'a> {
+    site: &'a Site,
+    base: String,
+    rights: Arc<Rights>,
+}
+
+/// A principal as an answer shows it.
+type View = fn(&Directory<'_>, &Principal, &[Credential]) -> Value;
 
 /// Handles requests below `/graph`.
 pub(super) async fn answer(
@@ -25,146 +44,171 @@ pub(super) async fn answer(
     let base = site.base_url(&request);
     let asker = manager::Asker::of(&request);
     let (parts, content) = request.into_parts();
-    if let Err(response) = manager::caller(site, &asker, &base, Audience::Graph).await {
-        return Ok(*response);
+    let caller = match manager::caller(site, &asker, &base, Audience::Graph).await {
+        Ok(caller) => caller,
+        Err(response) => return Ok(*response),
+    };
+    let rights = site.app.rights(&caller).await?;
+    // The directory belongs to everybody who has some role; a machine's identity without one learns nothing.
+    if !rights.touches(&Scope::root()) {
+        return Err(insufficient());
     }
-    let lower: Vec<String> = segments.iter().map(|part| part.to_lowercase()).collect();
+    let directory = Directory { site, base, rights };
+    let lower: Vec<String> = segments.iter().skip(1).map(|part| part.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-    match (parts.method.as_str(), lower.as_slice()) {
-        ("GET", [_, "serviceprincipals"]) => {
+    let answered = match parts.method.as_str() {
+        "GET" => {
             let query = query::parse(parts.uri.query().unwrap_or_default());
-            let wanted = query.get("$filter").map(|text| Filter::parse(text)).transpose()?;
-            let found = principals(site).await?.into_iter();
-            let found: Vec<Value> =
-                found.filter(|one| wanted.as_ref().is_none_or(|w| w.fits(one))).collect();
-            Ok(list(&base, "servicePrincipals", &found))
+            directory.read(&lower, query.get("$filter").map(String::as_str)).await?
         }
-        ("GET", [_, "serviceprincipals" | "directoryobjects", id]) => {
-            let found = principals(site).await?.into_iter();
-            let found = found.into_iter().find(|one| is(&one["id"], id));
-            let body = found.ok_or_else(|| not_found(id))?;
-            Ok(reply::json(StatusCode::OK, &body))
-        }
-        // PowerShell tries each kind of principal in turn, and lists users by name.
-        ("GET", [_, "users" | "groups"]) => Ok(list(&base, lower[1], &[])),
-        ("GET", [_, "users" | "groups", id]) => Err(not_found(id)),
-        ("POST", [_, "directoryobjects", "getbyids"]) => {
+        "POST" | "PATCH" | "DELETE" => {
             let bodies = &site.budgets.bodies;
             let (body, _held) = body::read(&parts.headers, content, OF_IDS, bodies).await?;
-            let ids = ids(&body)?;
-            let found = principals(site).await?.into_iter();
-            let found: Vec<Value> =
-                found.filter(|one| ids.iter().any(|id| is(&one["id"], id))).collect();
-            Ok(list(&base, "directoryObjects", &found))
+            directory.write(parts.method.as_str(), &lower, &body).await?
         }
-        _ => Err(ApiError::absent(
+        _ => None,
+    };
+    answered.ok_or_else(|| {
+        ApiError::absent(
             "Request_ResourceNotFound",
             format!(
-                "There is nothing for {} at '{}'. This directory has service principals and managed identities only.",
+                "There is nothing for {} at '{}'. This directory has applications, service principals and managed identities only.",
                 parts.method,
                 parts.uri.path()
             ),
-        )),
-    }
+        )
+    })
 }
 
-/// A condition of `$filter`, in the forms of az.
-#[derive(Debug, PartialEq)]
-struct Filter {
-    field: &'static str,
-    value: String,
-}
-
-impl Filter {
-    fn parse(text: &str) -> Result<Self, ApiError> {
-        const FIELDS: [&str; 3] = ["appId", "id", "displayName"];
-        let text = text.trim();
-        if let Some(value) = member(text) {
-            return Ok(Self { field: "appId", value });
-        }
-        for field in FIELDS {
-            if let Some(value) = equals(text, field) {
-                return Ok(Self { field, value });
+impl Directory<'_> {
+    /// Handles GET; `None` if there is nothing at the path.
+    async fn read(
+        &self,
+        path: &[&str],
+        filter: Option<&str>,
+    ) -> Result<Option<Response>, ApiError> {
+        let wanted = filter.map_or_else(|| Ok(Filter::default()), Filter::parse);
+        Ok(Some(match path {
+            ["serviceprincipals"] => {
+                let found = self.service_principals().await?;
+                self.filtered("servicePrincipals", found, &wanted?, view::principal).await?
             }
+            ["applications"] => {
+                let found = self.applications().await?;
+                self.filtered("applications", found, &wanted?, view::application).await?
+            }
+            ["serviceprincipals" | "directoryobjects", id] => {
+                let found = self.service_principals().await?;
+                self.one(found.iter().find(|one| is(&one.object_id, id)), id, view::principal)
+                    .await?
+            }
+            ["applications", id] => {
+                let found = self.applications().await?;
+                self.one(found.iter().find(|one| is(&one.client_id, id)), id, view::application)
+                    .await?
+            }
+            ["applications" | "serviceprincipals", _, "owners"]
+            | ["applications", _, "federatedidentitycredentials"] => {
+                self.list("directoryObjects", Vec::new())
+            }
+            // PowerShell tries each kind of principal in turn, and lists users by name.
+            ["users" | "groups"] => self.list(path[0], Vec::new()),
+            ["users" | "groups", id] => return Err(not_found(id)),
+            ["me"] => {
+                return Err(ApiError::bad_request(
+                    "Request_BadRequest",
+                    "/me request is only valid with delegated authentication flow: a service principal is no user. Use /servicePrincipals.",
+                ));
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Handles other methods; `None` if there is nothing at the path.
+    async fn write(
+        &self,
+        method: &str,
+        path: &[&str],
+        body: &str,
+    ) -> Result<Option<Response>, ApiError> {
+        Ok(Some(match (method, path) {
+            ("POST", ["directoryobjects", "getbyids"]) => {
+                let ids = ids(body)?;
+                let found = self.service_principals().await?.into_iter();
+                let found = found.filter(|one| ids.iter().any(|id| is(&one.object_id, id)));
+                let found = found.map(|one| view::principal(self, &one, &[])).collect();
+                self.list("directoryObjects", found)
+            }
+            ("POST", ["applications"]) => self.register(body).await?,
+            ("POST", ["serviceprincipals"]) => self.service_principal(body).await?,
+            ("PATCH", ["applications" | "serviceprincipals", id]) => self.change(id, body).await?,
+            ("DELETE", ["applications" | "serviceprincipals", id]) => self.delete(id).await?,
+            ("POST", ["applications" | "serviceprincipals", id, "addpassword"]) => {
+                self.add_password(id, body).await?
+            }
+            ("POST", ["applications" | "serviceprincipals", id, "removepassword"]) => {
+                self.remove_password(id, body).await?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    async fn service_principals(&self) -> Result<Vec<Principal>, ApiError> {
+        Ok(principals::all(&self.site.app).await?)
+    }
+
+    async fn applications(&self) -> Result<Vec<Principal>, ApiError> {
+        Ok(principals::applications(&self.site.app).await?)
+    }
+
+    /// The credentials that are not revoked. Those of identities belong to the platform.
+    async fn credentials(&self, of: &Principal) -> Result<Vec<Credential>, ApiError> {
+        if of.kind != Kind::Application {
+            return Ok(Vec::new());
         }
-        Err(ApiError::bad_request(
-            "Request_UnsupportedQuery",
-            format!(
-                "The filter \"{text}\" is not supported. Use servicePrincipalNames/any(c:c eq 'ID'), appId eq 'ID', id eq 'ID' or displayName eq 'NAME'."
-            ),
-        ))
+        let mut all = self.site.app.store().credentials_of(&of.client_id.to_lowercase()).await?;
+        all.retain(|one| one.revoked.is_none() && one.kind != CredentialKind::Federated);
+        Ok(all)
     }
 
-    fn fits(&self, principal: &Value) -> bool {
-        is(&principal[self.field], &self.value)
+    async fn one(
+        &self,
+        found: Option<&Principal>,
+        id: &str,
+        view: View,
+    ) -> Result<Response, ApiError> {
+        let found = found.ok_or_else(|| not_found(id))?;
+        let body = view(self, found, &self.credentials(found).await?);
+        Ok(reply::json(StatusCode::OK, &body))
+    }
+
+    async fn filtered(
+        &self,
+        what: &str,
+        found: Vec<Principal>,
+        wanted: &Filter,
+        view: View,
+    ) -> Result<Response, ApiError> {
+        let mut kept = Vec::new();
+        for one in found.iter().filter(|one| wanted.fits(one)) {
+            kept.push(view(self, one, &self.credentials(one).await?));
+        }
+        Ok(self.list(what, kept))
+    }
+
+    fn list(&self, what: &str, found: Vec<Value>) -> Response {
+        let context = format!("{}/graph/v1.0/$metadata#{what}", self.base);
+        reply::json(StatusCode::OK, &json!({ "@odata.context": context, "value": found }))
     }
 }
 
-/// The value of `servicePrincipalNames/any(c:c eq 'VALUE')`. The variable has another name with each client.
-fn member(text: &str) -> Option<String> {
-    const LIST: &str = "serviceprincipalnames/any(";
-    let head = text.get(..LIST.len()).filter(|head| head.eq_ignore_ascii_case(LIST))?;
-    let (variable, condition) = text[head.len()..].strip_suffix(')')?.split_once(':')?;
-    equals(condition.trim(), variable.trim())
-}
-
-/// The value of `FIELD eq 'VALUE'`.
-fn equals(text: &str, field: &str) -> Option<String> {
-    let (own, rest) = text.split_once(' ')?;
-    let (operator, value) = rest.trim_start().split_once(' ')?;
-    if !own.eq_ignore_ascii_case(field) || !operator.eq_ignore_ascii_case("eq") {
-        return None;
-    }
-    let value = value.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-    let ends_early = value.replace("''", "").contains('\'');
-    (!ends_early).then(|| value.replace("''", "'"))
-}
-
-fn is(value: &Value, text: &str) -> bool {
-    value.as_str().is_some_and(|own| own.eq_ignore_ascii_case(text))
-}
-
-async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
-    let store = site.app.store();
-    let clients = store.clients().await?;
-    let mut all: Vec<Value> =
-        clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
-    let identities = rows::of_kind(site.app.context(), ManagedIdentity::KIND).await?;
-    all.extend(identities.iter().map(of_identity));
-    Ok(all)
-}
-
-fn of_client(client: &Client) -> Value {
-    json!({
-        "@odata.type": "#microsoft.graph.servicePrincipal",
-        "id": client.object_id,
-        "appId": client.client_id,
-        "displayName": client.name,
-        "accountEnabled": true,
-        "servicePrincipalType": "Application",
-        "servicePrincipalNames": [client.client_id],
-        "createdDateTime": client.created.to_string(),
-    })
-}
-
-fn of_identity(identity: &Resource) -> Value {
-    let properties = &identity.body["properties"];
-    json!({
-        "@odata.type": "#microsoft.graph.servicePrincipal",
-        "id": properties["principalId"],
-        "appId": properties["clientId"],
-        "displayName": identity.name,
-        "accountEnabled": true,
-        "servicePrincipalType": "ManagedIdentity",
-        "servicePrincipalNames": [properties["clientId"]],
-        "alternativeNames": ["isExplicit=True", identity.id],
-        "createdDateTime": identity.created.to_string(),
-    })
-}
-
-fn list(base: &str, what: &str, found: &[Value]) -> Response {
-    let context = format!("{base}/graph/v1.0/$metadata#{what}");
-    reply::json(StatusCode::OK, &json!({ "@odata.context": context, "value": found }))
+/// 403 in Graph's wording.
+fn insufficient() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "Authorization_RequestDenied",
+        "Insufficient privileges to complete the operation.",
+    )
 }
 
 /// `ids` of the body of `getByIds`.
@@ -194,33 +238,6 @@ fn not_found(id: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn filters_of_az_are_parsed_and_others_rejected() {
-        let field = |text: &str| Filter::parse(text).map(|filter| (filter.field, filter.value));
-        assert_eq!(
-            field("servicePrincipalNames/any(c:c eq 'ID')").unwrap(),
-            ("appId", "ID".to_owned())
-        );
-        assert_eq!(
-            field("servicePrincipalNames/any(c: c eq 'ID')").unwrap(),
-            ("appId", "ID".to_owned())
-        );
-        assert_eq!(field("APPID eq 'ID'").unwrap(), ("appId", "ID".to_owned()));
-        assert_eq!(field("displayName eq 'it''s'").unwrap(), ("displayName", "it's".to_owned()));
-        for bad in [
-            "",
-            "appId ne 'x'",
-            "appId eq 'x",
-            "appIdeq 'x'",
-            "appId eq 'x' or id eq 'y'",
-            "startswith(displayName,'a')",
-            "servicePrincipalNames/any(c:d eq 'x')",
-            "servicePrincipalNames/any(c:c eq 'x'",
-        ] {
-            assert_eq!(field(bad).unwrap_err().code, "Request_UnsupportedQuery", "{bad}");
-        }
-    }
 
     #[test]
     fn body_without_ids_is_rejected() {

@@ -114,6 +114,17 @@ pub async fn rotate(store: &Store, id: &str, overlap: Option<Duration>) -> Resul
     Ok(Credentials { client, secret })
 }
 
+/// Changes the display name.
+///
+/// # Errors
+/// The name is invalid, the id is unknown, it is revoked, or the database failed.
+pub async fn rename(store: &Store, id: &str, name: &str) -> Result<Client> {
+    let name = new_client(name)?.name;
+    let client = Client { name, ..active(store, id).await? };
+    write(store, &client).await?;
+    Ok(client)
+}
+
 /// The service principal, unless it is revoked.
 ///
 /// # Errors
