@@ -136,7 +136,7 @@ impl New<'_> {
     fn rows(&self, requests: &Requests, plan: &Plan) -> Result<(Deployment, Operation), ApiError> {
         let request = &self.draft.request;
         let id = self.place.deployment(self.name);
-        let subscription = &requests.app().settings().subscription;
+        let subscription = &self.place.subscription.id;
         let operation = Operation {
             started: self.draft.now,
             ..operation::new(KIND, ResourceKey::of(&id), subscription)

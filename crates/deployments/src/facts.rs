@@ -21,7 +21,7 @@ const GROUP: &str = "Microsoft.Resources/resourceGroups";
 /// The facts of a deployment that no other one contains.
 pub(crate) fn of(app: &App, client: &Client, place: &Place, about: &About<'_>) -> Facts {
     let settings = app.settings();
-    let scope = scope(app, place);
+    let scope = scope(place);
     let tenant = json!({
         "tenantId": settings.tenant, "displayName": "Goldsmith", "country": "", "countryCode": "",
     });
@@ -35,7 +35,7 @@ pub(crate) fn of(app: &App, client: &Client, place: &Place, about: &About<'_>) -
         seed: about.seed.into(),
         tenant_id: settings.tenant.as_str().into(),
         tenant: Value::from(&tenant),
-        subscription: Some(Value::from(&shown_subscription(app))),
+        subscription: Some(subscription(app, place)),
         resource_group: place.group.as_ref().map(group),
         deployer: Value::from(&deployer),
         template_link: about.request.template_link.as_ref().map(Value::from),
@@ -55,8 +55,8 @@ pub(crate) struct About<'a> {
 }
 
 /// The scope of a place.
-pub(crate) fn scope(app: &App, place: &Place) -> Scope {
-    let subscription = app.settings().subscription.as_str().into();
+pub(crate) fn scope(place: &Place) -> Scope {
+    let subscription = place.subscription.id.as_str().into();
     match &place.group {
         Some(group) => Scope::ResourceGroup { subscription, name: group.name.as_str().into() },
         None => Scope::Subscription(subscription),
@@ -78,12 +78,13 @@ pub(crate) fn group(group: &Resource) -> Value {
     Value::from(&arm::rows::view(GROUP, group))
 }
 
-fn shown_subscription(app: &App) -> serde_json::Value {
-    let body = subscription::body(app);
-    json!({
+/// What `subscription()` gives.
+pub(crate) fn subscription(app: &App, place: &Place) -> Value {
+    let body = subscription::body(app, &place.subscription);
+    Value::from(&json!({
         "id": body["id"], "subscriptionId": body["subscriptionId"],
         "tenantId": body["tenantId"], "displayName": body["displayName"],
-    })
+    }))
 }
 
 /// This service as a cloud.

@@ -186,10 +186,10 @@ pub(crate) fn nested_plan(
     preview: bool,
 ) -> Result<Arc<Plan>, ApiError> {
     // With the stored spelling of the group's name.
-    let scope = facts::scope(requests.app(), place);
+    let scope = facts::scope(place);
     let mut facts = outer.facts().nested(&nested.name, scope, nested.location.as_deref());
     facts.resource_group = place.group.as_ref().map(facts::group);
-    facts.subscription = outer.facts().subscription.clone();
+    facts.subscription = Some(facts::subscription(requests.app(), place));
     facts.preview = preview;
     refuse_secrets(&nested.parameters)?;
     let plan = nested.plan(facts, tree::linked(links)?);

@@ -1,7 +1,7 @@
 //! Where a deployment is: its scope and its name.
 
 use arm::{ApiError, Extension, Method, Path, Scope, group};
-use db::{Resource, ResourceKey};
+use db::{Resource, ResourceKey, Subscription};
 use providers::subscription;
 use service::App;
 
@@ -17,6 +17,8 @@ pub(crate) struct Place {
     pub(crate) id: String,
     /// The group, if it is one.
     pub(crate) group: Option<Resource>,
+    /// The subscription that it is or is in.
+    pub(crate) subscription: Subscription,
 }
 
 impl Place {
@@ -26,20 +28,20 @@ impl Place {
     /// `SubscriptionNotFound`, `ResourceGroupNotFound`, `ResourceGroupBeingDeleted`; `ScopeNotSupported` for the tenant and management groups.
     pub(crate) async fn of(app: &App, at: &Extension, method: Method) -> Result<Self, ApiError> {
         let path = Path::parse(&at.scope);
-        if let Some(id) = path.scope.subscription() {
-            subscription::check(app, id)?;
-        }
+        let id = path.scope.subscription();
+        let subscription = subscription::find(app, id.unwrap_or(app.subscription())).await?;
         match (&path.scope, &path.namespace) {
             (Scope::Subscription(_), None) if path.rest.is_empty() => {
-                let id = format!("/subscriptions/{}", app.subscription());
-                Ok(Self { id, group: None })
+                let id = format!("/subscriptions/{}", subscription.id);
+                Ok(Self { id, group: None, subscription })
             }
             (Scope::Group(_, name), None) if path.rest.is_empty() => {
-                let group = group::existing(app.context(), name).await?;
+                let context = app.context().within(&subscription.id);
+                let group = group::existing(&context, name).await?;
                 if method == Method::Put {
                     group::check_stays(&group)?;
                 }
-                Ok(Self { id: group.id.clone(), group: Some(group) })
+                Ok(Self { id: group.id.clone(), group: Some(group), subscription })
             }
             _ => Err(ApiError::bad_request(
                 "ScopeNotSupported",

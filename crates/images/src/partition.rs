@@ -8,25 +8,31 @@
 //! that they exist once; a part finds one only after it has brought that content itself. A mark is
 //! empty, and without it the content is brought again.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf};
 
 use uuid::Uuid;
 
 use crate::{absent, in_use::Kind, layout::Layout};
 
-/// The part of the cache that a build uses: the whole cache by default.
+/// The part of the cache that a build uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Partition(Option<Arc<str>>);
+pub enum Partition {
+    /// The whole cache, for the user of this machine. Nodes have the keys of the shared part.
+    #[default]
+    Whole,
+    /// The part of all who share it.
+    Shared,
+    /// A part of its own.
+    Own(Uuid),
+}
 
 impl Partition {
-    /// A part of its own.
-    pub fn of(id: Uuid) -> Self {
-        Self(Some(id.to_string().into()))
-    }
-
-    /// The name of the part; `None` for the whole cache.
-    pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
+    /// What distinguishes the keys of its nodes. The shared part has no distinction.
+    pub fn distinction(&self) -> Option<String> {
+        match self {
+            Self::Whole | Self::Shared => None,
+            Self::Own(id) => Some(id.to_string()),
+        }
     }
 
     /// Whether the part has had this content. An unreadable mark counts as missing.
@@ -44,8 +50,12 @@ impl Partition {
     }
 
     fn mark(&self, layout: &Layout, kind: Kind, digest: &str) -> Option<PathBuf> {
-        let folder = layout.partitions().join(self.name()?);
-        Some(folder.join(format!("{}{digest}", kind.mark())))
+        let name = match self {
+            Self::Whole => return None,
+            Self::Shared => "shared".to_owned(),
+            Self::Own(id) => id.to_string(),
+        };
+        Some(layout.partitions().join(name).join(format!("{}{digest}", kind.mark())))
     }
 }
 
@@ -71,8 +81,8 @@ mod tests {
     fn part_has_what_it_has_brought_itself() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        let (one, other) = (Partition::of(Uuid::from_u128(1)), Partition::of(Uuid::from_u128(2)));
-        let whole = Partition::default();
+        let (one, other) = (Partition::Own(Uuid::from_u128(1)), Partition::Own(Uuid::from_u128(2)));
+        let whole = Partition::Whole;
         assert!(
             !one.has(&layout, Kind::Download, "abc") && whole.has(&layout, Kind::Download, "abc")
         );

@@ -147,9 +147,10 @@ pub async fn check_name_availability(app: &App, call: &Call) -> Result<Reply, Ap
     }))
 }
 
-/// The account of that name, in whatever group it is.
+/// The account of that name, in whatever group and subscription it is: its address has neither, so the name is unique
+/// in the installation.
 pub async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error> {
-    app.store().storage_account(&app.settings().subscription, name).await
+    app.store().account_anywhere(name).await
 }
 
 /// A name that no other account has.

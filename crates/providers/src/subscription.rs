@@ -1,6 +1,8 @@
-//! The one subscription and the one tenant.
+//! The subscriptions and the one tenant.
 
-use arm::{ApiError, Reply, region};
+use arm::{ApiError, Call, Reply, region};
+use authorization::Scope;
+use db::Subscription;
 use serde_json::{Value, json};
 use service::App;
 
@@ -20,14 +22,24 @@ pub fn check_form(id: &str) -> Result<(), ApiError> {
     ))
 }
 
-/// The subscription is ours.
+/// The service for the work of a subscription.
 ///
 /// # Errors
 /// `InvalidSubscriptionId`, `SubscriptionNotFound`.
-pub fn check(app: &App, id: &str) -> Result<(), ApiError> {
+pub async fn enter(app: &App, id: &str) -> Result<App, ApiError> {
     check_form(id)?;
-    let is_ours = app.settings().subscription.eq_ignore_ascii_case(id);
-    is_ours.then_some(()).ok_or_else(|| not_found(id))
+    app.enter(id).await?.ok_or_else(|| not_found(id))
+}
+
+/// The subscription with that id.
+///
+/// # Errors
+/// `InvalidSubscriptionId`, `SubscriptionNotFound`.
+pub async fn find(app: &App, id: &str) -> Result<Subscription, ApiError> {
+    check_form(id)?;
+    let all = app.subscriptions().await?;
+    let found = all.iter().find(|subscription| subscription.id.eq_ignore_ascii_case(id));
+    found.cloned().ok_or_else(|| not_found(id))
 }
 
 /// 404 for a subscription.
@@ -36,16 +48,20 @@ pub fn not_found(id: &str) -> ApiError {
 }
 
 /// `GET /subscriptions/{s}`
-pub fn body(app: &App) -> Value {
-    let settings = app.settings();
+pub async fn show(app: &App) -> Result<Reply, ApiError> {
+    Ok(Reply::ok(body(app, &find(app, app.subscription()).await?)))
+}
+
+/// A subscription as clients see it.
+pub fn body(app: &App, subscription: &Subscription) -> Value {
     json!({
-        "id": format!("/subscriptions/{}", settings.subscription),
+        "id": format!("/subscriptions/{}", subscription.id),
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
-        "subscriptionId": settings.subscription,
-        "tenantId": settings.tenant,
-        "displayName": "Goldsmith",
-        "state": "Enabled",
+        "subscriptionId": subscription.id,
+        "tenantId": app.settings().tenant,
+        "displayName": subscription.name,
+        "state": subscription.state,
         "subscriptionPolicies": {
             "locationPlacementId": "Internal_2014-09-01",
             "quotaId": "Internal_2014-09-01",
@@ -54,9 +70,15 @@ pub fn body(app: &App) -> Value {
     })
 }
 
-/// `GET /subscriptions`
-pub fn list(app: &App) -> Reply {
-    Reply::ok(json!({ "value": [body(app)], "count": { "type": "Total", "value": 1 } }))
+/// `GET /subscriptions`: those in which the caller has a role.
+pub async fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
+    let all = app.subscriptions().await?;
+    let touched = |subscription: &&Subscription| {
+        call.rights().touches(&Scope::parse(&format!("/subscriptions/{}", subscription.id)))
+    };
+    let value: Vec<_> = all.iter().filter(touched).map(|one| body(app, one)).collect();
+    let count = value.len();
+    Ok(Reply::ok(json!({ "value": value, "count": { "type": "Total", "value": count } })))
 }
 
 /// `GET /tenants`
@@ -72,8 +94,7 @@ pub fn tenants(app: &App) -> Reply {
 
 /// `GET /subscriptions/{s}/locations`
 pub fn locations(app: &App) -> Reply {
-    let settings = app.settings();
-    let regions = settings.regions.iter();
-    let value: Vec<_> = regions.map(|name| region::body(&settings.subscription, name)).collect();
+    let regions = app.settings().regions.iter();
+    let value: Vec<_> = regions.map(|name| region::body(app.subscription(), name)).collect();
     Reply::ok(json!({ "value": value }))
 }

@@ -37,10 +37,11 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, ApiErro
     let caller = request.caller.clone();
     let call = Call::admit(request, rights, &rule);
     let call = call.map_err(|denial| denied(&caller, &denial))?;
-    if let Some(id) = call.path.scope.subscription() {
-        subscription::check(app, id)?;
-    }
-    retry_overtaken(|| target.run(app, &call)).await
+    let within = match call.path.scope.subscription() {
+        Some(id) => subscription::enter(app, id).await?,
+        None => app.clone(),
+    };
+    retry_overtaken(|| target.run(&within, &call)).await
 }
 
 /// What deployments need: their resources go through these routes, too.
@@ -68,7 +69,10 @@ impl Target {
         use Method::{Delete, Get, Head, Patch, Post, Put};
         let part = |at: usize| call.path.rest.get(at).map(String::as_str).unwrap_or_default();
         match self {
-            Self::Subscriptions => call.only(&[Get]).map(|()| subscription::list(app)),
+            Self::Subscriptions => {
+                call.only(&[Get])?;
+                subscription::list(app, call).await
+            }
             Self::Tenants => call.only(&[Get]).map(|()| subscription::tenants(app)),
             Self::Providers => namespaces::list(app, call),
             Self::Provider | Self::ProviderRegistration => {
@@ -77,7 +81,10 @@ impl Target {
             Self::ProviderOperations => {
                 call.only(&[Get]).and_then(|()| namespaces::operations(namespace(call)))
             }
-            Self::Subscription => call.only(&[Get]).map(|()| Reply::ok(subscription::body(app))),
+            Self::Subscription => {
+                call.only(&[Get])?;
+                subscription::show(app).await
+            }
             Self::Locations => call.only(&[Get]).map(|()| subscription::locations(app)),
             Self::ResourceGroups => {
                 call.only(&[Get])?;

@@ -183,7 +183,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         subscription: identity.subscription.to_string(),
     };
     let auth = Auth::new(key, settings.tenant.clone(), store.clone())
-        .with_lifetime(options.token_lifetime);
+        .with_lifetime(options.token_lifetime)
+        .with_fetch_limits(fetch::Limits { attempts: 1, ..options.fetch.clone() });
     let app = App::new(settings.clone(), store, shutdown.clone());
     app.set_fetch_limits(options.fetch);
     app.set_ownership(Arc::new(lease.clone()));

@@ -22,6 +22,7 @@ mod rights;
 pub mod roles;
 pub mod run_folder;
 pub mod server_folder;
+pub mod subscriptions;
 pub mod tasks;
 pub mod tombstones;
 

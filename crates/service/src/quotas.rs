@@ -57,7 +57,7 @@ pub async fn resource(app: &App, name: &str) -> Result<(), ApiError> {
             remedy: "Delete resources of this type that are not needed",
         },
     };
-    let usage = app.store().count(&app.settings().subscription, &kind).await?;
+    let usage = app.store().count(app.subscription(), &kind).await?;
     quota.check(usage, 1).map_err(to_api_error)
 }
 
@@ -69,7 +69,7 @@ pub async fn waiting_run(app: &App) -> Result<Result<(), Error>, db::Error> {
         limit: app.quotas().waiting_runs,
         remedy: "Wait until some have ended, or cancel some",
     };
-    let usage = app.store().waiting_runs(&app.settings().subscription).await?;
+    let usage = app.store().waiting_runs(app.subscription()).await?;
     Ok(quota.check(usage, 1))
 }
 
@@ -85,8 +85,7 @@ pub async fn trigger(app: &App, kind: &str, region: &str) -> Result<(), ApiError
         limit,
         remedy: "Delete one that is not needed",
     };
-    let subscription = &app.settings().subscription;
-    let usage = app.store().count_in_region(subscription, kind, region).await?;
+    let usage = app.store().count_in_region(app.subscription(), kind, region).await?;
     quota.check(usage, 1).map_err(to_api_error)
 }
 
@@ -99,7 +98,7 @@ pub async fn scripts(app: &App, bytes: i64) -> Result<Result<(), Error>, db::Err
         limit: app.quotas().script_storage_mib,
         remedy: "Delete image templates that are not needed, or have large files fetched by a script",
     };
-    let usage = app.store().script_bytes(&app.settings().subscription).await?;
+    let usage = app.store().script_bytes(app.subscription()).await?;
     let up = |bytes: i64| bytes / MIB + i64::from(bytes % MIB > 0);
     Ok(quota.check(up(usage), up(usage + bytes) - up(usage)))
 }

@@ -42,12 +42,8 @@ impl App {
     /// The database fails.
     pub async fn rights(&self, caller: &Caller) -> Result<Arc<Rights>, db::Error> {
         let (store, cache) = (self.store(), self.rights_cache());
-        if cache.known().read.is_none_or(|read| read.elapsed() >= UNSEEN) {
-            store.access_generation().await?;
-            cache.known().read = Some(Instant::now());
-        }
         // Before the rows: a change between the two makes the entry outdated, never wrong.
-        let generation = store.known_generation();
+        let generation = self.access_generation().await?;
         if let Some((of, rights)) = cache.known().rights.get(&caller.object_id)
             && *of == generation
         {
@@ -61,6 +57,16 @@ impl App {
         }
         known.rights.insert(caller.object_id.clone(), (generation, rights.clone()));
         Ok(rights)
+    }
+
+    /// The generation of roles, locks, principals and subscriptions, as far as this process knows.
+    pub(crate) async fn access_generation(&self) -> Result<i64, db::Error> {
+        let (store, cache) = (self.store(), self.rights_cache());
+        if cache.known().read.is_none_or(|read| read.elapsed() >= UNSEEN) {
+            store.access_generation().await?;
+            cache.known().read = Some(Instant::now());
+        }
+        Ok(store.known_generation())
     }
 
     async fn locks(&self, generation: i64) -> Result<Arc<Locks>, db::Error> {

@@ -4,6 +4,7 @@
 //! its digest by one rename. An entry never changes, and its users hold a lock on it.
 
 mod coding;
+mod document;
 mod guard;
 mod http;
 mod local;
@@ -25,8 +26,8 @@ use images::{
 };
 use vm::{may_wait, off_runtime};
 
-pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
+pub use self::{document::document, guard::Guard};
 use crate::work::WorkFolder;
 
 /// Limits on time, size and addresses.

@@ -81,7 +81,7 @@ impl Chain {
             first_boot::port_inputs(&mut inputs, subnet, port);
         }
         // The keys of all links follow from that of the first.
-        let partition = plan.partition.name().map(str::to_owned);
+        let partition = plan.partition.distinction();
         inputs.extend(partition.map(|name| ("partition".to_owned(), name)));
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         if plan.validates_source_only() {

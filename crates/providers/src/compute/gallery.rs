@@ -29,7 +29,7 @@ impl ResourceType<App> for Gallery {
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let name = existing.as_ref().map_or(name, |gallery| &gallery.name);
-        let body = body(&object, &app.settings().subscription, name, &location)?;
+        let body = body(&object, app.subscription(), name, &location)?;
         let (gallery, created) =
             rows::put(NAME, app.context(), call, existing, body, json!({})).await?;
         Ok(rows::written(created, rows::view(NAME, &gallery), &gallery))

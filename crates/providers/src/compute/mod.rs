@@ -95,7 +95,7 @@ async fn reserve(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
 /// Whether a gallery or a definition has children, which bar its removal.
 async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
     let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
+        subscription: app.subscription().to_lowercase(),
         below: Some(key.clone()),
         limit: 100,
         ..Select::default()

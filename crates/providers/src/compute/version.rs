@@ -304,7 +304,7 @@ fn storage(new: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
 /// An image of this service that a version is made from must be there.
 async fn check_source(app: &App, storage: &Value) -> Result<(), ApiError> {
     let Some(id) = storage["source"]["id"].as_str() else { return Ok(()) };
-    let subscription = format!("/subscriptions/{}/", app.settings().subscription).to_lowercase();
+    let subscription = format!("/subscriptions/{}/", app.subscription()).to_lowercase();
     let ours = id.to_lowercase().starts_with(&subscription);
     if !ours || app.store().resource(&ResourceKey::of(id)).await?.is_some() {
         return Ok(());

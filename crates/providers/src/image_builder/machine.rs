@@ -12,13 +12,10 @@ use super::exact::blocking;
 pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
     let (layout, template) = (app.settings().layout.clone(), template.clone());
     let subscription = app.subscription().to_owned();
-    let look = move || match sources::facts(
-        &layout,
-        &template.properties.source,
-        Some(&subscription),
-    )? {
-        Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
-        None => Ok(()),
-    };
+    let look =
+        move || match sources::facts(&layout, &template.properties.source, Some(&subscription))? {
+            Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
+            None => Ok(()),
+        };
     blocking(look).await
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::ErrorCode;
 use engine::template::{Download, NamedFile, Template, downloads};
-use images::{error::Error, event::Events, run_context::RunContext};
+use images::{error::Error, event::Events, partition::Partition, run_context::RunContext};
 use serde_json::{Value, json};
 use service::App;
 use sources::fetch::{self, Fetched};
@@ -35,10 +35,11 @@ pub struct Script {
 /// As [`all`], with a limit for the whole.
 pub(super) async fn scripts(
     app: &App,
+    partition: Partition,
     template: &Template,
     properties: &mut Value,
 ) -> Result<Pins, Error> {
-    match tokio::time::timeout(TIME, all(app, template, properties)).await {
+    match tokio::time::timeout(TIME, all(app, partition, template, properties)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
             ErrorCode::ScriptUnreachable,
@@ -53,9 +54,15 @@ pub(super) async fn scripts(
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
-async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<Pins, Error> {
+async fn all(
+    app: &App,
+    partition: Partition,
+    template: &Template,
+    properties: &mut Value,
+) -> Result<Pins, Error> {
     let layout = app.settings().layout.clone();
-    let cx = RunContext::new(layout, Events::none(), app.shutdown().child_token());
+    let mut cx = RunContext::new(layout, Events::none(), app.shutdown().child_token());
+    cx.partition = partition;
     let limits = app.fetch_limits();
     let mut done: Vec<(&str, String)> = Vec::new();
     let mut pins = Pins { scripts: Vec::new(), _leases: Vec::new() };

@@ -89,7 +89,8 @@ async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>,
         return Err(error.into());
     }
     let writes = staging::prepare(app, template).await??;
-    let pinned = pin::scripts(app, &typed, template.properties_mut()).await?;
+    let partition = app.partition().await?;
+    let pinned = pin::scripts(app, partition, &typed, template.properties_mut()).await?;
     let script_bytes = staging::scripts_fit(app, &pinned).await??;
     staging::keep_scripts(app, template, &pinned).await?;
     if let Some(version) = &exact.version {

@@ -114,6 +114,8 @@ async fn prepare(
     let input = with_latest(app, input.clone()).await?;
     let job = Job {
         run_id: run.id.clone(),
+        subscription: run.subscription.clone(),
+        partition: app.partition().await?,
         name: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
         region_set: targets::region_set(app, &input.template).await?,
         input,

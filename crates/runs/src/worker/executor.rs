@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use images::{
     error::Error,
     event::{Optimization, RunOutput},
+    partition::Partition,
     region_set::RegionSet,
     step::Phase,
 };
@@ -19,6 +20,10 @@ use super::Capacity;
 pub struct Job {
     /// The run's id, which is the engine's as well: an interrupted run continues under the same.
     pub run_id: String,
+    /// The id of its subscription.
+    pub subscription: String,
+    /// The part of the cache that it uses.
+    pub partition: Partition,
     /// The template's name.
     pub name: String,
     /// What it builds.

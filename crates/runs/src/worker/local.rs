@@ -205,13 +205,15 @@ impl Inner {
         events: Events,
         cancel: CancellationToken,
     ) -> Result<(), Error> {
-        let metadata = Arc::new(OfRun::new(&self.app, &job));
+        let metadata = Arc::new(OfRun::new(&self.app.within(&job.subscription), &job));
         let mut cx = RunContext::new(self.layout.clone(), events, cancel);
         // The journal has all events.
         cx.log_bytes = None;
         cx.region_set = job.region_set;
         cx.worked = job.worked;
         cx.ownership = self.app.ownership();
+        cx.partition = job.partition;
+        cx.subscription = Some(job.subscription.into());
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input.template.tags)?,

@@ -76,7 +76,10 @@ async fn removals(
     group: Option<String>,
     is_meant: impl Fn(&Resource) -> bool,
 ) -> Result<Vec<Write>, Error> {
-    let rows = rows(app, group).await?;
+    let rows = match group {
+        Some(group) => select(app, Some(group), None).await?,
+        None => everywhere(app).await?,
+    };
     let own = rows.iter().filter(|row| row.hidden[RUN] == run_id && is_meant(row));
     Ok(own.map(|row| Write::Remove(row.key(), row.revision)).collect())
 }
@@ -100,7 +103,7 @@ async fn remove(
 /// Removes every row whose run holds no machine any more: after a restart, and when the time of a
 /// retained machine is over.
 pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
-    let rows = rows(app, None).await?;
+    let rows = everywhere(app).await?;
     let runs = rows.iter().filter_map(|row| row.hidden[RUN].as_str().map(str::to_owned));
     let mut runs: Vec<String> = runs.collect();
     runs.sort();
@@ -124,18 +127,25 @@ fn holds(app: &App, run_id: &str) -> bool {
     })
 }
 
-/// The rows of the machines of all runs, in one group or everywhere.
-async fn rows(app: &App, group: Option<String>) -> Result<Vec<Resource>, Error> {
-    let kinds: Vec<Option<String>> = match group {
-        Some(_) => vec![None],
-        None => KINDS.iter().map(|kind| Some(kind.to_lowercase())).collect(),
-    };
+/// The rows of the machines of all runs of all subscriptions.
+async fn everywhere(app: &App) -> Result<Vec<Resource>, Error> {
     let mut found = Vec::new();
-    for kind in kinds {
-        let subscription = app.settings().subscription.to_lowercase();
-        let select = Select { subscription, group: group.clone(), kind, ..Select::default() };
-        let rows = app.store().list_all(select).await?;
-        found.extend(rows.into_iter().filter(|row| row.hidden[RUN].is_string()));
+    for app in app.in_each().await? {
+        for kind in KINDS {
+            found.extend(select(&app, None, Some(kind.to_lowercase())).await?);
+        }
     }
     Ok(found)
+}
+
+/// The rows of machines in the subscription.
+async fn select(
+    app: &App,
+    group: Option<String>,
+    kind: Option<String>,
+) -> Result<Vec<Resource>, Error> {
+    let subscription = app.subscription().to_lowercase();
+    let select = Select { subscription, group, kind, ..Select::default() };
+    let rows = app.store().list_all(select).await?;
+    Ok(rows.into_iter().filter(|row| row.hidden[RUN].is_string()).collect())
 }

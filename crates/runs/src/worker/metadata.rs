@@ -213,7 +213,7 @@ fn compute(app: &App, job: &Job) -> Value {
         "vmSize": size.map_or("", String::as_str),
         "osType": "Linux",
         "resourceGroupName": job.input.staging_group.rsplit('/').next().unwrap_or_default(),
-        "subscriptionId": app.settings().subscription,
+        "subscriptionId": app.subscription(),
         "tags": line.join(";"),
         "tagsList": list,
         "storageProfile": { "dataDisks": disks },

@@ -143,7 +143,7 @@ impl Worker {
 
     fn begin(&mut self, run: ActiveRun) {
         self.active.insert(run.id.clone(), run.clone());
-        let (app, executor) = (self.app.clone(), self.executor.clone());
+        let (app, executor) = (self.app.within(&run.subscription), self.executor.clone());
         self.tasks.spawn(async move {
             let id = run.id.clone();
             let executed = execute::execute(&app, executor.as_ref(), run);
@@ -173,7 +173,8 @@ async fn after_panic(app: &App, id: &str) {
         && !run.state.is_over()
     {
         let input = RunInput::of(&run).ok();
-        execute::end(app, Owned::of(&run), input.as_ref(), &Ended::failed(error)).await;
+        let app = app.within(&run.subscription);
+        execute::end(&app, Owned::of(&run), input.as_ref(), &Ended::failed(error)).await;
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn recover(
         let input = RunInput::of(&run).ok();
         let ended = Ended::failed(error);
         let owned = Owned { is_taken: false, ..Owned::of(&run) };
-        execute::end(app, owned, input.as_ref(), &ended).await;
+        execute::end(&app.within(&run.subscription), owned, input.as_ref(), &ended).await;
     }
     Ok(resumed)
 }

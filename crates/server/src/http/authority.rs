@@ -18,6 +18,9 @@ use crate::limits::Cut;
 /// The relation that MSAL.NET asks about before it sends a secret to a login endpoint of AD FS.
 const TRUSTED_REALM: &str = "http://schemas.microsoft.com/rel/trusted-realm";
 
+/// The type of a signed token that a client shows instead of a secret (RFC 7523).
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 /// What ends a scope: everything that the service principal may do, in the forms of Entra and of AD FS.
 const EVERYTHING: [&str; 2] = ["/.default", "/openid"];
 
@@ -87,7 +90,7 @@ fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
         "grant_types_supported": ["client_credentials"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["ES256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
         "scopes_supported": [],
         "tenant_region_scope": null,
     })
@@ -149,7 +152,18 @@ async fn issue(
         );
         return Err(refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, &text));
     }
-    let (id, secret) = (required("client_id")?, required("client_secret")?);
+    let id = required("client_id")?;
+    let endpoints = token_endpoints(&base, own);
+    let proof = match field("client_assertion") {
+        Some(token) if field("client_assertion_type") == Some(ASSERTION) => {
+            Proof::Assertion(token, &endpoints)
+        }
+        Some(_) => {
+            let text = format!("AADSTS90023: The 'client_assertion_type' must be '{ASSERTION}'.");
+            return Err(refusal(StatusCode::BAD_REQUEST, "invalid_request", 90_023, &text));
+        }
+        None => Proof::Secret(required("client_secret")?),
+    };
     // Version 1 of the protocol names a resource where version 2 has scopes.
     let asked = match field("resource") {
         Some(resource) => resource,
@@ -166,7 +180,7 @@ async fn issue(
         return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
     }
     let issuer = format!("{base}/{own}/");
-    match site.auth.token(id, &Proof::Secret(secret), audience, &issuer).await {
+    match site.auth.token(id, &proof, audience, &issuer).await {
         Ok(Ok(token)) => {
             site.budgets.trust(trace.peer);
             trace.name(&id.to_lowercase());
@@ -177,28 +191,52 @@ async fn issue(
                 "access_token": token,
             }))
         }
-        Ok(Err(Rejected::Expired(at))) => {
-            let text = format!(
-                "AADSTS7000222: The provided client secret keys for app '{}' are expired since {at}. `goldsmith admin sp rotate` creates a new secret.",
-                Cut(id)
-            );
-            Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, &text))
-        }
-        // The same answer in all three cases, so that it does not reveal which ids exist.
-        Ok(Err(Rejected::Wrong)) => {
+        Ok(Err(rejected)) => {
+            let (code, text) = explained(&rejected, id);
             let id = Cut(id);
-            tracing::warn!(client_id = %id, peer = ?trace.peer, "rejected the login of a service principal");
+            tracing::warn!(client_id = %id, peer = ?trace.peer, code, "rejected the login of a service principal");
             if let Some(peer) = trace.peer {
                 site.budgets.logins.fail(peer.ip(), Instant::now());
             }
-            let text = format!(
-                "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` creates a new secret."
-            );
             // Not 400, which MSAL caches for a minute.
-            Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text))
+            Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", code, &text))
         }
         Err(error) => Err(Box::new(reply::error(&error.into(), false))),
     }
+}
+
+/// The number and the text of a rejected login. The same for an unknown id as for a wrong secret, so that it does not reveal
+/// which ids exist.
+fn explained(rejected: &Rejected, id: &str) -> (u32, String) {
+    let id = Cut(id);
+    match rejected {
+        Rejected::Wrong => (
+            7_000_215,
+            format!(
+                "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` creates a new secret."
+            ),
+        ),
+        Rejected::Expired(at) => (
+            7_000_222,
+            format!(
+                "AADSTS7000222: The provided client secret keys or certificate of app '{id}' are expired since {at}. `goldsmith admin sp secret add` and `goldsmith admin sp certificate add` add others."
+            ),
+        ),
+        Rejected::Assertion(code, why) => (
+            *code,
+            format!("AADSTS{code}: The client assertion of '{id}' is not valid: {}.", Cut(why)),
+        ),
+    }
+}
+
+/// The URLs of the token endpoint, in the forms that clients take for the audience of their assertions.
+fn token_endpoints(base: &str, tenant: &str) -> Vec<String> {
+    let trees = ["adfs".to_owned(), tenant.to_owned(), format!("adfs/{tenant}")];
+    let ends = ["oauth2/token", "oauth2/v2.0/token"];
+    let mut all: Vec<String> =
+        trees.iter().flat_map(|tree| ends.map(|end| format!("{base}/{tree}/{end}"))).collect();
+    all.extend(["common", "organizations"].map(|any| format!("{base}/{any}/oauth2/v2.0/token")));
+    all
 }
 
 /// Rejects logins from an address after too many failures.

@@ -52,7 +52,8 @@ fn document(base: &str, tenant: &str) -> Value {
 
 /// Short names that `az` accepts instead of a URN: one for each image that all subscriptions see.
 pub(super) fn aliases(site: &Site) -> Result<Response, ApiError> {
-    let catalogue = Catalogue::load_public(&site.app.settings().layout).map_err(ApiError::internal)?;
+    let catalogue =
+        Catalogue::load_public(&site.app.settings().layout).map_err(ApiError::internal)?;
     let urns: Vec<String> = catalogue.list().into_iter().map(|entry| entry.urn).collect();
     Ok(reply::json(StatusCode::OK, &alias_document(&urns)))
 }

@@ -23,7 +23,7 @@ use crate::app::{
     changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
     replications::Replications,
 };
-use crate::rights::RightsCache;
+use crate::{rights::RightsCache, subscriptions::Known};
 
 /// The validated settings of the service.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ struct Inner {
     quotas: OnceLock<Quotas>,
     host: OnceLock<Host>,
     rights: RightsCache,
+    subscriptions: Known,
 }
 
 impl App {
@@ -89,6 +90,7 @@ impl App {
                 quotas: OnceLock::new(),
                 host: OnceLock::new(),
                 rights: RightsCache::default(),
+                subscriptions: Known::default(),
             }),
         }
     }
@@ -246,6 +248,10 @@ impl App {
 
     pub(crate) fn rights_cache(&self) -> &RightsCache {
         &self.inner.rights
+    }
+
+    pub(crate) fn known_subscriptions(&self) -> &Known {
+        &self.inner.subscriptions
     }
 
     /// Call this before writing or removing anything outside the database.

@@ -1,15 +1,21 @@
 //! What a service principal shows to receive a token.
 
+use std::{collections::HashMap, sync::Mutex};
+
 use db::{Client, Credential, CredentialKind, Store};
 use jiff::Timestamp;
+use sources::fetch::Limits;
 
-use super::{credentials, secret};
+use super::{certificate, credentials, federated, jwt::Jwt, secret};
 
 /// What a client shows.
 #[derive(Debug)]
 pub enum Proof<'a> {
     /// A secret.
     Secret(&'a str),
+    /// A signed token: its own, by the key of its certificate, or another issuer's. With the URLs of the token endpoint,
+    /// the audiences of its own.
+    Assertion(&'a str, &'a [String]),
 }
 
 /// Why it gets no token.
@@ -19,35 +25,177 @@ pub enum Rejected {
     Wrong,
     /// The credential was right, but is over since this time.
     Expired(Timestamp),
+    /// The signed token is not acceptable, with Entra's number of the error and the end of a sentence.
+    Assertion(u32, String),
 }
+
+/// Entra's numbers of errors.
+const INVALID_SIGNATURE: u32 = 700_027;
+const NOT_IN_TIME: u32 = 700_024;
+const WRONG_AUDIENCE: u32 = 700_023;
+const NO_RECORD: u32 = 700_213;
+const MALFORMED: u32 = 50_027;
+const REPLAYED: u32 = 70_000;
+
+/// How long a client's own token may be valid, in seconds. Its id is remembered as long.
+const LONGEST: i64 = 3600;
+/// How much other clocks may differ, in seconds.
+const SKEW: i64 = 300;
+/// The maximum number of remembered ids.
+const REMEMBERED: usize = 100_000;
 
 /// Compared with when there is no such client, so that the answer takes the same work.
 const NOBODY: &str = "sha256:AAAAAAAAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// The client, and what its tokens say of the credential. Not from a cache, so that a new secret works immediately.
-pub(super) async fn check(
-    store: &Store,
-    client_id: &str,
-    proof: &Proof<'_>,
-) -> Result<Result<(Client, String), Rejected>, db::Error> {
-    let id = client_id.to_lowercase();
-    let client = store.client(&id).await?.filter(|client| client.revoked.is_none());
-    let all = store.credentials_of(&id).await?;
-    let Proof::Secret(text) = proof;
-    let found = matching(&all, text);
-    let (Some(client), Some(credential)) = (client, found) else {
-        return Ok(Err(Rejected::Wrong));
-    };
-    Ok(in_time(credential, Timestamp::now())
-        .map(|()| (client, credentials::generation(credential))))
+/// Checks what clients show.
+#[derive(Debug)]
+pub(super) struct Logins {
+    /// The limits for fetching issuers' keys.
+    pub(super) fetch: Limits,
+    /// The ids of accepted tokens of clients, with the end of each.
+    seen: Mutex<HashMap<(String, String), i64>>,
+    /// Held while an issuer's keys are looked up, so that logins do not fetch them at the same time.
+    keys: tokio::sync::Mutex<()>,
+}
+
+impl Logins {
+    pub(super) fn new(fetch: Limits) -> Self {
+        Self { fetch, seen: Mutex::default(), keys: tokio::sync::Mutex::default() }
+    }
+
+    /// The client, and what its tokens say of the credential. Not from a cache, so that a new secret works immediately.
+    pub(super) async fn check(
+        &self,
+        store: &Store,
+        client_id: &str,
+        proof: &Proof<'_>,
+    ) -> Result<Result<(Client, String), Rejected>, db::Error> {
+        let id = client_id.to_lowercase();
+        let client = store.client(&id).await?.filter(|client| client.revoked.is_none());
+        let mut all = store.credentials_of(&id).await?;
+        all.retain(|one| one.revoked.is_none());
+        let now = Timestamp::now();
+        let found = match proof {
+            Proof::Secret(text) => matching(&all, text).ok_or(Rejected::Wrong),
+            Proof::Assertion(token, endpoints) => match Jwt::read(token) {
+                Err(why) => Err(Rejected::Assertion(MALFORMED, why)),
+                Ok(jwt) if jwt.claims.iss.eq_ignore_ascii_case(&id) => {
+                    self.own(&all, &jwt, endpoints, now.as_second())
+                }
+                Ok(jwt) => self.foreign(store, &all, &jwt, now.as_second()).await?,
+            },
+        };
+        Ok(found.and_then(|credential| {
+            in_time(credential, now)?;
+            let client = client.ok_or(Rejected::Wrong)?;
+            Ok((client, credentials::generation(credential)))
+        }))
+    }
+
+    /// The certificate that signed a client's own token.
+    fn own<'c>(
+        &self,
+        all: &'c [Credential],
+        jwt: &Jwt<'_>,
+        endpoints: &[String],
+        now: i64,
+    ) -> Result<&'c Credential, Rejected> {
+        let certificates = all.iter().filter(|one| one.kind == CredentialKind::Certificate);
+        let found = certificates
+            .filter(|one| certificate::is_named(one, &jwt.header))
+            .find(|one| jwt.is_signed_by(&one.data["key"]))
+            .ok_or_else(|| {
+                let why =
+                    "no certificate of this client has its thumbprint and verifies its signature";
+                Rejected::Assertion(INVALID_SIGNATURE, why.to_owned())
+            })?;
+        let claims = &jwt.claims;
+        if claims.sub != claims.iss {
+            let why = "its subject is not the client".to_owned();
+            return Err(Rejected::Assertion(INVALID_SIGNATURE, why));
+        }
+        let is_ours = |one: &String| endpoints.iter().any(|own| own.eq_ignore_ascii_case(one));
+        if !claims.aud.iter().any(is_ours) {
+            return Err(Rejected::Assertion(
+                WRONG_AUDIENCE,
+                format!("its audience {:?} is not this token endpoint", claims.aud),
+            ));
+        }
+        check_time(jwt, now)?;
+        if claims.exp > now + LONGEST + SKEW {
+            let why = format!("it is valid for longer than {LONGEST} s");
+            return Err(Rejected::Assertion(NOT_IN_TIME, why));
+        }
+        self.use_once(&found.owner, claims.jti.as_deref(), claims.exp, now)?;
+        Ok(found)
+    }
+
+    /// Accepts each token of a client once.
+    fn use_once(&self, client: &str, id: Option<&str>, end: i64, now: i64) -> Result<(), Rejected> {
+        let refuse = |why: &str| Err(Rejected::Assertion(REPLAYED, why.to_owned()));
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return refuse("it has no jti") };
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, end| *end + SKEW > now);
+        }
+        if seen.len() >= REMEMBERED {
+            return refuse("too many tokens were used within an hour");
+        }
+        match seen.insert((client.to_owned(), id.to_owned()), end) {
+            None => Ok(()),
+            Some(_) => refuse("it was used before"),
+        }
+    }
+
+    /// The federated credential that another issuer's token is for.
+    async fn foreign<'c>(
+        &self,
+        store: &Store,
+        all: &'c [Credential],
+        jwt: &Jwt<'_>,
+        now: i64,
+    ) -> Result<Result<&'c Credential, Rejected>, db::Error> {
+        let claims = &jwt.claims;
+        let is =
+            |one: &Credential, field: &str, value: &str| one.data[field].as_str() == Some(value);
+        let found = all.iter().filter(|one| one.kind == CredentialKind::Federated).find(|one| {
+            is(one, "issuer", &claims.iss)
+                && is(one, "subject", &claims.sub)
+                && claims.aud.iter().any(|aud| is(one, "audience", aud))
+        });
+        let Some(found) = found else {
+            let why = format!(
+                "no federated credential of this client has its issuer '{}', its subject '{}' and its audience {:?}",
+                claims.iss, claims.sub, claims.aud
+            );
+            return Ok(Err(Rejected::Assertion(NO_RECORD, why)));
+        };
+        let keys = {
+            let _alone = self.keys.lock().await;
+            federated::keys(store, &self.fetch, &claims.iss, jwt.header.kid.as_deref()).await?
+        };
+        if !keys.iter().any(|key| jwt.is_signed_by(key)) {
+            let why = "no known key of its issuer verifies its signature".to_owned();
+            return Ok(Err(Rejected::Assertion(INVALID_SIGNATURE, why)));
+        }
+        Ok(check_time(jwt, now).map(|()| found))
+    }
+}
+
+fn check_time(jwt: &Jwt<'_>, now: i64) -> Result<(), Rejected> {
+    let claims = &jwt.claims;
+    if claims.exp + SKEW > now && claims.nbf.is_none_or(|nbf| nbf <= now + SKEW) {
+        return Ok(());
+    }
+    let why = "it has expired, or its beginning is in the future".to_owned();
+    Err(Rejected::Assertion(NOT_IN_TIME, why))
 }
 
 /// The secret's credential. Compares with each one, whichever it is.
 fn matching<'c>(all: &'c [Credential], text: &str) -> Option<&'c Credential> {
-    let secrets = all.iter().filter(|one| one.kind == CredentialKind::Secret);
     let mut found = None;
     let mut compared = 0;
-    for one in secrets.filter(|one| one.revoked.is_none()) {
+    for one in all.iter().filter(|one| one.kind == CredentialKind::Secret) {
         compared += 1;
         if secret::verify(one.data["hash"].as_str().unwrap_or_default(), text) {
             found = Some(one);
@@ -69,66 +217,4 @@ fn in_time(credential: &Credential, now: Timestamp) -> Result<(), Rejected> {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::SignedDuration;
-
-    use super::*;
-    use crate::auth::{
-        credentials::{Valid, add_secret, list, remove},
-        principal,
-    };
-
-    async fn store(folder: &std::path::Path) -> Store {
-        Store::open(&format!("sqlite://{}/a.db", folder.display())).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn each_secret_works_until_it_expires_or_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path()).await;
-        let one = principal::create(&store, "ci").await.unwrap();
-        let id = one.client.client_id.clone();
-        let login = async |text: &str| {
-            check(&store, &id, &Proof::Secret(text))
-                .await
-                .unwrap()
-                .map(|(_, generation)| generation)
-        };
-        let later = Timestamp::now() + SignedDuration::from_hours(1);
-        let valid = Valid { starts: None, expires: Some(later) };
-        let (second, text) = add_secret(&store, &id, "second", valid).await.unwrap();
-        let (first, other) = (login(&one.secret).await.unwrap(), login(&text).await.unwrap());
-        assert_ne!(first, other, "tokens are bound to one of them");
-        assert_eq!(in_time(&second, later), Err(Rejected::Expired(later)));
-        assert_eq!(in_time(&second, later - SignedDuration::from_nanos(1)), Ok(()));
-        let early = Credential { starts: later, expires: None, ..second.clone() };
-        assert_eq!(in_time(&early, Timestamp::now()), Err(Rejected::Wrong));
-        remove(&store, &id, &second.id).await.unwrap();
-        assert_eq!(login(&text).await, Err(Rejected::Wrong));
-        assert_eq!(login(&one.secret).await.unwrap(), first);
-        assert!(
-            add_secret(&store, &id, "over", Valid { expires: Some(Timestamp::now()), ..valid })
-                .await
-                .is_err()
-        );
-        assert_eq!(list(&store, &id).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn rotation_ends_old_secrets_at_once_or_after_the_overlap() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path()).await;
-        let one = principal::create(&store, "ci").await.unwrap();
-        let id = one.client.client_id.clone();
-        let works =
-            async |text: &str| check(&store, &id, &Proof::Secret(text)).await.unwrap().is_ok();
-        let day = std::time::Duration::from_secs(86_400);
-        let two = principal::rotate(&store, &id, Some(day)).await.unwrap();
-        assert!(works(&one.secret).await && works(&two.secret).await);
-        let three = principal::rotate(&store, &id, None).await.unwrap();
-        assert!(!works(&one.secret).await && !works(&two.secret).await);
-        assert!(works(&three.secret).await);
-        principal::revoke(&store, &id).await.unwrap();
-        assert!(!works(&three.secret).await);
-    }
-}
+mod tests;

@@ -4,8 +4,11 @@
 //! invalidates its tokens.
 
 mod audience;
+pub mod certificate;
 pub mod credentials;
+pub mod federated;
 mod identity;
+mod jwt;
 pub mod key;
 mod login;
 mod managed;
@@ -24,10 +27,12 @@ use arm::Caller;
 use db::Store;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use sources::fetch::Limits;
 
 pub use audience::{Audience, audience_of, name_of};
 pub use identity::Identity;
 pub use key::SigningKey;
+use login::Logins;
 pub use login::{Proof, Rejected};
 pub use managed::ManagedIdentity;
 use token::Known;
@@ -51,6 +56,7 @@ pub struct Auth {
     clients: Mutex<HashMap<String, (Instant, Option<Known>)>>,
     /// Claims of verified tokens, by the token's digest.
     verified: Mutex<HashMap<[u8; 32], Claims>>,
+    logins: Logins,
 }
 
 impl fmt::Debug for Auth {
@@ -86,13 +92,20 @@ impl Auth {
     pub fn new(key: SigningKey, tenant: String, store: Store) -> Self {
         let (clients, verified) = (Mutex::default(), Mutex::default());
         let key = RwLock::new(Arc::new(key));
-        Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, verified }
+        let logins = Logins::new(Limits::for_others([]));
+        Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, verified, logins }
     }
 
     /// Sets the lifetime of tokens.
     #[must_use]
     pub fn with_lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime: i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX), ..self }
+    }
+
+    /// Sets the limits for fetching the keys of trusted issuers. By default, only from public addresses.
+    #[must_use]
+    pub fn with_fetch_limits(self, limits: Limits) -> Self {
+        Self { logins: Logins::new(limits), ..self }
     }
 
     /// The lifetime of tokens of service principals, in seconds.
@@ -135,7 +148,7 @@ impl Auth {
         audience: &str,
         issuer: &str,
     ) -> Result<Result<String, Rejected>, db::Error> {
-        let (client, generation) = match login::check(&self.store, client_id, proof).await? {
+        let (client, generation) = match self.logins.check(&self.store, client_id, proof).await? {
             Ok(found) => found,
             Err(rejected) => return Ok(Err(rejected)),
         };

@@ -100,16 +100,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of that name, if it exists.
+    /// The account of that name, if it exists, in whichever subscription.
     pub async fn open(app: &App, name: &str) -> Result<Option<Self>, Error> {
         let name = name.to_lowercase();
         if !is_account(&name) {
             return Ok(None);
         }
-        let Some(found) = app.store().storage_account(&app.settings().subscription, &name).await?
-        else {
-            return Ok(None);
-        };
+        let Some(found) = app.store().account_anywhere(&name).await? else { return Ok(None) };
         let template = match found.hidden[TEMPLATE].as_str() {
             Some(id) => app.store().resource(&ResourceKey::of(id)).await?,
             None => None,

@@ -191,7 +191,7 @@ fn too_large(limit: u64) -> Trouble {
     Trouble::for_good(format!("it is larger than {}", human(limit)))
 }
 
-fn client(limits: &Limits) -> reqwest::Result<Client> {
+pub(super) fn client(limits: &Limits) -> reqwest::Result<Client> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // An error means that a provider is already installed.
@@ -230,7 +230,7 @@ struct Refused(String);
 
 /// The innermost text describes the failure. The outer ones repeat the URL, which may contain a
 /// secret.
-fn reason(error: &reqwest::Error) -> String {
+pub(super) fn reason(error: &reqwest::Error) -> String {
     let mut innermost: &dyn StdError = error;
     while let Some(source) = innermost.source() {
         innermost = source;

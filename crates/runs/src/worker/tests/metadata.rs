@@ -2,7 +2,7 @@
 
 use db::{Resource, Run, Write};
 use engine::metadata::{Asked, Metadata};
-use images::region_set::RegionSet;
+use images::{partition::Partition, region_set::RegionSet};
 use jiff::Timestamp;
 use providers::image_builder::record::RunInput;
 use service::auth::{Audience, Auth, Denied, SigningKey};
@@ -68,6 +68,8 @@ impl MetadataBench {
         let job = Job {
             worked: std::time::Duration::ZERO,
             run_id: self.run.id.clone(),
+            subscription: self.run.subscription.clone(),
+            partition: Partition::Whole,
             name: "t".into(),
             input: RunInput::parse(&input).unwrap(),
             account: String::new(),
