@@ -166,7 +166,7 @@ pub async fn of_kind(context: &Context, kind: &str) -> Result<Vec<Resource>, db:
     below(context, kind, None).await
 }
 
-/// Every resource of a kind below another, at any depth.
+/// Every resource of a kind below another, at any depth, or in the whole subscription.
 ///
 /// # Errors
 /// The database fails.
@@ -175,7 +175,10 @@ pub async fn below(
     kind: &str,
     below: Option<ResourceKey>,
 ) -> Result<Vec<Resource>, db::Error> {
-    let (subscription, kind) = (context.subscription().to_lowercase(), Some(kind.to_lowercase()));
+    // What is above may be in another subscription.
+    let above = below.as_ref().and_then(|key| key.as_str().split('/').nth(2));
+    let subscription = above.unwrap_or(context.subscription()).to_lowercase();
+    let kind = Some(kind.to_lowercase());
     context.store().list_all(Select { subscription, kind, below, ..Select::default() }).await
 }
 

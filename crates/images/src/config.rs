@@ -11,6 +11,7 @@ use std::{
 pub use api::region_key;
 use api::{ErrorCode, ResourceId, ResourceKind};
 use serde::{Deserialize, de::DeserializeOwned};
+use uuid::Uuid;
 use vm::may_wait;
 
 use crate::{
@@ -35,9 +36,29 @@ pub struct Config {
     /// Subnets that a build machine can be connected to.
     #[serde(default, rename = "subnet")]
     pub subnets: Vec<Subnet>,
+    /// What all subscriptions of a service see.
+    #[serde(default)]
+    pub sharing: Sharing,
     /// How much the clients of a service may use; see [`Config::limits`].
     #[serde(default)]
     pub limits: toml::Table,
+}
+
+/// What all subscriptions of a service see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sharing {
+    /// The ids of the subscriptions that see the images which commands on this machine made or imported; all of them
+    /// without the field.
+    local_images: Option<Vec<Uuid>>,
+}
+
+impl Sharing {
+    /// Whether a subscription sees the images which commands on this machine made or imported.
+    pub fn has_local_images_for(&self, subscription: &str) -> bool {
+        let Some(ids) = &self.local_images else { return true };
+        ids.iter().any(|id| id.to_string().eq_ignore_ascii_case(subscription))
+    }
 }
 
 /// A region and the place of its copies.
@@ -254,6 +275,18 @@ mod tests {
         }
         let bridge = format!("[[subnet]]\nid = \"{SUBNET}\"\nbridge = \"a,script=/bin/sh\"");
         assert!(parse(&bridge).unwrap_err().message.contains("is not a valid name of a bridge"));
+    }
+
+    #[test]
+    fn local_images_are_for_the_named_subscriptions() {
+        const ID: &str = "11111111-2222-3333-4444-55555555555a";
+        let sees = |text: &str| parse(text).unwrap().sharing.has_local_images_for(ID);
+        assert!(sees(""));
+        assert!(!sees("[sharing]\nlocal-images = []"));
+        assert!(sees(&format!("[sharing]\nlocal-images = [\"{}\"]", ID.to_uppercase())));
+        assert!(
+            parse("[sharing]\nlocal-images = [\"mine\"]").unwrap_err().message.contains("line 2")
+        );
     }
 
     #[test]

@@ -49,25 +49,29 @@ pub(super) async fn observe(app: &App, mut version: Resource) -> Result<(Resourc
 /// The database fails, or the configuration cannot be read.
 pub async fn catch_up(app: &App) -> Result<(), Error> {
     let unreadable = || "the versions cannot be read".to_owned();
-    let versions = rows::of_kind(app.context(), super::VERSIONS_KIND).await;
-    for version in versions.code(ErrorCode::InternalError, unreadable)? {
-        if !is_failed(&version) {
-            continue;
-        }
-        let (now, _) = observe(app, version).await?;
-        if is_failed(&now) {
-            continue;
-        }
-        let id = now.id.clone();
-        match app.store().commit(vec![Write::Replace(now)]).await {
-            Ok(()) | Err(db::Error::Stale { .. }) => {}
-            Err(error) => {
-                return Err(error)
-                    .code(ErrorCode::InternalError, || format!("{id} cannot be written"));
+    for app in app.in_each().await.code(ErrorCode::InternalError, unreadable)? {
+        let versions = rows::of_kind(app.context(), super::VERSIONS_KIND).await;
+        for version in versions.code(ErrorCode::InternalError, unreadable)? {
+            if is_failed(&version) {
+                catch_up_with(&app, version).await?;
             }
         }
     }
     Ok(())
+}
+
+async fn catch_up_with(app: &App, version: Resource) -> Result<(), Error> {
+    let (now, _) = observe(app, version).await?;
+    if is_failed(&now) {
+        return Ok(());
+    }
+    let id = now.id.clone();
+    match app.store().commit(vec![Write::Replace(now)]).await {
+        Ok(()) | Err(db::Error::Stale { .. }) => Ok(()),
+        Err(error) => {
+            Err(error).code(ErrorCode::InternalError, || format!("{id} cannot be written"))
+        }
+    }
 }
 
 /// Whether the stored version says that a region did not get it.
@@ -131,8 +135,10 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
 
 /// Resumes the replications that an earlier process did not finish.
 pub async fn resume(app: &App) -> Result<(), db::Error> {
-    for version in rows::of_kind(app.context(), super::VERSIONS_KIND).await? {
-        keep_promise(app, &version);
+    for app in app.in_each().await? {
+        for version in rows::of_kind(app.context(), super::VERSIONS_KIND).await? {
+            keep_promise(&app, &version);
+        }
     }
     Ok(())
 }

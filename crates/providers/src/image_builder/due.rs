@@ -48,6 +48,14 @@ pub async fn reconcile_schedules(
 /// Indexes schedules of earlier releases by the time that they are due, and corrects those whose next run
 /// was computed by a clock that was ahead. At start, and when the clock was set back.
 pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error> {
+    for app in app.in_each().await? {
+        check_all(&app, now).await?;
+    }
+    Ok(())
+}
+
+/// Those of one subscription.
+async fn check_all(app: &App, now: Timestamp) -> Result<(), db::Error> {
     let rows = rows::of_kind(app.context(), SCHEDULES_KIND).await?;
     for mut record in ScheduleRecord::of_all(rows) {
         let Some(plan) = record.hidden.plan.clone() else { continue };
@@ -87,6 +95,7 @@ async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db:
     let Some(template) = TemplateRecord::find(app.store(), &template_key(key)).await? else {
         return Ok(());
     };
+    let app = &app.within(&template.row.subscription);
     let Some(mut record) = ScheduleRecord::find(app.store(), key).await? else { return Ok(()) };
     let Some(plan) = record.hidden.plan.clone().filter(|plan| plan.next <= now) else {
         return Ok(());

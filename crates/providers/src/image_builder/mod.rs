@@ -34,6 +34,7 @@ mod schedules;
 mod source;
 pub mod staging;
 pub mod state;
+mod stored;
 mod template;
 mod triggers;
 mod versions;

@@ -73,13 +73,14 @@ pub(super) async fn newest(app: &App, template: &TemplateRecord) -> Result<Newes
     }))
 }
 
-/// A source that triggers follow, and the region of their templates.
-type SourceKey = (String, String);
+/// A source that triggers follow, the region of their templates, and the subscription: another one may not see it.
+type SourceKey = (String, String, String);
 
 /// The source of a trigger that is indexed.
 fn source_of(trigger: &TriggerRecord) -> Option<SourceKey> {
     let indexed = trigger.hidden.indexed.as_ref()?;
-    Some((indexed.follows.as_ref()?.to_lowercase(), indexed.region.as_ref()?.to_lowercase()))
+    let (follows, region) = (indexed.follows.as_ref()?, indexed.region.as_ref()?);
+    Some((follows.to_lowercase(), region.to_lowercase(), trigger.row.subscription.to_lowercase()))
 }
 
 /// One reconciliation.
@@ -116,8 +117,15 @@ pub async fn reconcile_sources(
 
 impl Reconciliation<'_> {
     async fn at_all(&self, only_changed: bool) -> Result<(), db::Error> {
+        for subscription in self.app.subscriptions().await?.iter() {
+            self.at_all_of(&subscription.id, only_changed).await?;
+        }
+        Ok(())
+    }
+
+    async fn at_all_of(&self, subscription: &str, only_changed: bool) -> Result<(), db::Error> {
         let mut select = Select {
-            subscription: self.app.settings().subscription.to_lowercase(),
+            subscription: subscription.to_lowercase(),
             kind: Some(TRIGGERS_KIND.to_owned()),
             limit: PAGE,
             ..Select::default()
@@ -169,7 +177,8 @@ impl Reconciliation<'_> {
     ) -> Result<(), db::Error> {
         let template = template_key(&trigger.key());
         if let Some(template) = TemplateRecord::find(self.app.store(), &template).await? {
-            let found = Arc::new(newest(self.app, &template).await?);
+            let app = self.app.within(&template.row.subscription);
+            let found = Arc::new(newest(&app, &template).await?);
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(source, found);
         }
         Ok(())
@@ -189,6 +198,7 @@ impl Reconciliation<'_> {
         // The template before the run: a run changes its template too, whose revision guards both.
         let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
         let Some(template) = template else { return Ok(()) };
+        let app = &app.within(&template.row.subscription);
         let Some(mut trigger) = TriggerRecord::find(app.store(), key).await? else { return Ok(()) };
         if trigger.provisioning_state() != "Succeeded" {
             return Ok(());

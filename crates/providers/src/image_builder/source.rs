@@ -15,6 +15,8 @@ use sources::ResolvedEntry;
 use super::{
     compatibility,
     exact::{Exact, bad, blocking, missing},
+    failure::Fault,
+    stored,
     versions::{self, Found},
 };
 
@@ -48,7 +50,11 @@ pub(super) async fn resolve(
         return Ok(of_image(&image));
     }
     let missing = missing(ErrorCode::BadManagedImageSource, "imageId", &id);
-    Ok(in_images(app, id, missing).await)
+    match Fault::split(stored::is_seen(app, &id).await)? {
+        Ok(true) => Ok(in_images(app, id, missing).await),
+        Ok(false) => Ok(Err(missing)),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 fn of_catalogue(entry: ResolvedEntry) -> Exact {

@@ -14,6 +14,7 @@ use super::{
     failure::Fault,
     record::RunInput,
     replicated::Here,
+    stored,
 };
 use crate::versions_of;
 
@@ -137,10 +138,13 @@ async fn in_store<T: Default + Send + 'static>(
     app: &App,
     id: &str,
     ask: impl FnOnce(&Store, &Address) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
+) -> Result<T, Fault<Error>> {
     let Ok(address) = Address::parse(id) else { return Ok(T::default()) };
+    if !stored::is_seen(app, id).await? {
+        return Ok(T::default());
+    }
     let images = Store::open(&app.settings().layout);
-    blocking(move || ask(&images, &address)).await
+    Ok(blocking(move || ask(&images, &address)).await?)
 }
 
 /// A run's input, with `latest` of a gallery as the version that it stands for now: a client may have
