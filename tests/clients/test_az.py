@@ -1,49 +1,20 @@
 """The unmodified az command line, from login to the deletion of all resources."""
 
 import json
-import os
-import subprocess
 
 import pytest
 
 import deployment_files
 import templates
 import windows_files
+from azure_cli import administrator
 
-AZ = os.environ["AZ"]
 WITHIN_S = "120"
-
-
-class Az:
-    def __init__(self, service, folder):
-        self.env = {
-            **os.environ,
-            "AZURE_CONFIG_DIR": str(folder / "azure"),
-            "REQUESTS_CA_BUNDLE": service.bundle,
-            "AZURE_CORE_COLLECT_TELEMETRY": "false",
-            "AZURE_CORE_NO_COLOR": "true",
-            "HOME": str(folder),
-        }
-
-    def __call__(self, *words, code=0, parse=True):
-        done = subprocess.run(
-            [AZ, *words], env=self.env, capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == code, f"az {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-        if code:
-            return done.stderr
-        return json.loads(done.stdout) if parse and done.stdout.strip() else done.stdout
 
 
 @pytest.fixture(scope="module")
 def world(service, folder):
-    az = Az(service, folder)
-    c = service.credentials
-    az("cloud", "register", "--name", "goldsmith", "--endpoint-resource-manager", service.url)
-    az("cloud", "set", "--name", "goldsmith")
-    az("login", "--service-principal", "--username", c["clientId"], "--password", c["clientSecret"],
-       "--tenant", c["tenantId"])
-    return az, service, folder
+    return administrator(service, folder), service, folder
 
 
 @pytest.fixture(scope="module")
