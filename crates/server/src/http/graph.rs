@@ -190,7 +190,7 @@ impl Directory<'_> {
         view: View,
     ) -> Result<Response, ApiError> {
         let mut kept = Vec::new();
-        for one in found.iter().filter(|one| wanted.fits(one)) {
+        for one in found.iter().filter(|one| wanted.fits(one, &found)) {
             kept.push(view(self, one, &self.credentials(one).await?));
         }
         Ok(self.list(what, kept))

@@ -18,6 +18,8 @@ struct Condition {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Field {
     AppId,
+    /// The client id, or the display name of the only application that has it.
+    Names,
     Id,
     DisplayName,
     Type,
@@ -45,9 +47,9 @@ impl Filter {
             .map(Self)
     }
 
-    /// Whether it keeps a principal.
-    pub(super) fn fits(&self, one: &Principal) -> bool {
-        self.0.iter().all(|condition| condition.fits(one))
+    /// Whether it keeps one of all principals.
+    pub(super) fn fits(&self, one: &Principal, all: &[Principal]) -> bool {
+        self.0.iter().all(|condition| condition.fits(one, all))
     }
 }
 
@@ -55,7 +57,7 @@ impl Condition {
     fn parse(term: &str, whole: &str) -> Result<Self, ApiError> {
         let equal = |field, value| Self { field, value, is_start: false };
         if let Some(value) = member(term, "servicePrincipalNames") {
-            return Ok(equal(Field::AppId, value));
+            return Ok(equal(Field::Names, value));
         }
         if let Some(value) = member(term, "identifierUris") {
             return Ok(equal(Field::IdentifierUris, value));
@@ -74,9 +76,11 @@ impl Condition {
         })
     }
 
-    fn fits(&self, one: &Principal) -> bool {
+    fn fits(&self, one: &Principal, all: &[Principal]) -> bool {
         let own = match self.field {
             Field::AppId => one.client_id.as_str(),
+            Field::Names if is_only_one_named(one, all, &self.value) => return true,
+            Field::Names => &one.client_id,
             Field::Id => &one.object_id,
             Field::DisplayName => &one.name,
             Field::Type => match one.kind {
@@ -90,6 +94,13 @@ impl Condition {
         }
         is(own, &self.value)
     }
+}
+
+/// Whether one is the only application with a name. An identity is not found by its name: whoever may create identities
+/// could take the name of an application that does not exist yet.
+fn is_only_one_named(one: &Principal, all: &[Principal], name: &str) -> bool {
+    let is_named = |one: &&Principal| one.kind == Kind::Application && is(&one.name, name);
+    is_named(&one) && all.iter().filter(is_named).count() == 1
 }
 
 /// The parts between ` and `, but not inside quotes.
@@ -151,8 +162,8 @@ mod tests {
     #[test]
     fn filters_of_clients_are_parsed() {
         for (text, field, value, is_start) in [
-            ("servicePrincipalNames/any(c:c eq 'ID')", Field::AppId, "ID", false),
-            ("servicePrincipalNames/any(c: c eq 'ID')", Field::AppId, "ID", false),
+            ("servicePrincipalNames/any(c:c eq 'ID')", Field::Names, "ID", false),
+            ("servicePrincipalNames/any(c: c eq 'ID')", Field::Names, "ID", false),
             ("identifierUris/any(s:s eq 'api://x')", Field::IdentifierUris, "api://x", false),
             ("APPID eq 'ID'", Field::AppId, "ID", false),
             ("displayName eq 'it''s and that'", Field::DisplayName, "it's and that", false),
@@ -162,6 +173,32 @@ mod tests {
             assert_eq!(conditions(text).unwrap(), [(field, value.to_owned(), is_start)], "{text}");
         }
         assert_eq!(conditions("appId eq 'x' and id eq 'y'").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn name_of_one_application_is_a_name_of_its_service_principal() {
+        let principal = |id: &str, name: &str, kind: Kind| Principal {
+            object_id: format!("o-{id}"),
+            client_id: id.to_owned(),
+            name: name.to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            kind,
+        };
+        let identity = Kind::ManagedIdentity("/i".to_owned());
+        let all = [
+            principal("1", "ci", Kind::Application),
+            principal("2", "two", Kind::Application),
+            principal("3", "TWO", Kind::Application),
+            principal("4", "ci", identity),
+        ];
+        let found = |name: &str| -> Vec<&str> {
+            let filter = Filter::parse(&format!("servicePrincipalNames/any(c:c eq '{name}')"));
+            let filter = filter.unwrap();
+            all.iter().filter(|one| filter.fits(one, &all)).map(|one| &*one.client_id).collect()
+        };
+        assert_eq!(found("CI"), ["1"]);
+        assert_eq!(found("two"), Vec::<&str>::new());
+        assert_eq!(found("4"), ["4"]);
     }
 
     #[test]
