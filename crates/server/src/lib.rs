@@ -29,9 +29,10 @@ pub use installation::adopt;
 pub use runs::{trigger, worker::Limits};
 pub use service::{
     App, Settings,
-    auth::{key::rotate as rotate_signing_key, principal},
+    auth::{certificate, credentials, federated, key::rotate as rotate_signing_key, principal},
     roles,
     server_folder::dir,
+    subscriptions,
 };
 pub use start::{Machines, Options, Running, open_store, start};
 pub use tls::{Given, renew_ca};

@@ -33,7 +33,7 @@ use service::{
     names,
     roles::{self, Upgraded},
     server_folder::{LOCK, cannot_open, database_url, dir, lock},
-    tasks,
+    subscriptions, tasks,
 };
 use sources::fetch;
 use tokio::task::JoinHandle;
@@ -195,6 +195,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let metrics = http::install_metrics()?;
     let newest = app.store().newest_time().await.map_err(cannot_open)?;
     let trust = Trust::new(newest, options.log_retention, Reading::now());
+    subscriptions::begin(app.store(), app.subscription()).await?;
     // Late, because the secret would be lost if a later step failed.
     let upgraded = roles::begin(app.store(), app.subscription()).await?;
     let administrator = administrator(app.store()).await?;
@@ -262,7 +263,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 /// worker recovers.
 async fn resume_all(app: &App) -> Result<(), db::Error> {
     for row in app.store().unfinished_operations().await? {
-        let own = app.clone();
+        let own = app.within(&row.subscription);
         tasks::spawn(app, "resume", async move {
             match row.kind.as_str() {
                 resource_group::DELETE => resource_group::resume(own, row).await,

@@ -98,17 +98,21 @@ pub async fn begin(store: &Store, first: &str) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(store: &Store, first: &str) -> Result<Vec<Subscription>> {
+pub async fn list(store: &Store) -> Result<Vec<Subscription>> {
     let all = store.subscriptions().await.code(ErrorCode::InternalError, unusable)?;
-    Ok(with_first(all, first))
+    let installation = store.installation().await.code(ErrorCode::InternalError, unusable)?;
+    Ok(match installation {
+        Some(installation) => with_first(all, &installation.subscription),
+        None => all,
+    })
 }
 
 /// Creates a subscription.
 ///
 /// # Errors
 /// `InvalidArgument`: the name is not valid. `Conflict`: another subscription has that name.
-pub async fn create(store: &Store, first: &str, name: &str) -> Result<Subscription> {
-    let all = list(store, first).await?;
+pub async fn create(store: &Store, name: &str) -> Result<Subscription> {
+    let all = list(store).await?;
     check_name(name, &all, None)?;
     put(store, new(&Uuid::new_v4().to_string(), name)).await
 }
@@ -117,8 +121,8 @@ pub async fn create(store: &Store, first: &str, name: &str) -> Result<Subscripti
 ///
 /// # Errors
 /// `NotFound`; as [`create`].
-pub async fn rename(store: &Store, first: &str, which: &str, name: &str) -> Result<Subscription> {
-    let all = list(store, first).await?;
+pub async fn rename(store: &Store, which: &str, name: &str) -> Result<Subscription> {
+    let all = list(store).await?;
     let found = find(&all, which)?;
     check_name(name, &all, Some(&found.id))?;
     put(store, Subscription { name: name.to_owned(), ..found }).await
@@ -128,13 +132,8 @@ pub async fn rename(store: &Store, first: &str, which: &str, name: &str) -> Resu
 ///
 /// # Errors
 /// `NotFound`
-pub async fn share_cache(
-    store: &Store,
-    first: &str,
-    which: &str,
-    shares_cache: bool,
-) -> Result<Subscription> {
-    let found = find(&list(store, first).await?, which)?;
+pub async fn share_cache(store: &Store, which: &str, shares_cache: bool) -> Result<Subscription> {
+    let found = find(&list(store).await?, which)?;
     put(store, Subscription { shares_cache, ..found }).await
 }
 
