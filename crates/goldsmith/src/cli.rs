@@ -1,7 +1,9 @@
 //! The command line.
 
+mod admin;
 mod deployment;
 mod serve;
+mod subscription;
 mod trial;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -10,8 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use images::export::ExportSpec;
 
 pub(crate) use self::{
+    admin::{Certificate, Federated, Issuer, Secret, ServicePrincipal},
     deployment::{Deployment, DeploymentTemplate, Eval, Render},
     serve::{BackendKind, Serve, ServedRuns},
+    subscription::{Subscription, Switch},
     trial::{Trial, TrialWindows},
 };
 use crate::duration;
@@ -135,6 +139,12 @@ pub(crate) enum Admin {
     /// Grant and revoke roles, also when nobody can log in any more
     #[command(subcommand)]
     Role(Role),
+    /// Manage the subscriptions of the installation
+    #[command(subcommand)]
+    Subscription(Subscription),
+    /// Manage the issuers whose tokens federated credentials accept
+    #[command(subcommand)]
+    Issuer(Issuer),
     /// Manage the key that signs tokens
     #[command(subcommand)]
     Key(Key),
@@ -227,36 +237,6 @@ pub(crate) enum Key {
 pub(crate) enum Authority {
     /// Create a new CA; clients need the new ca.pem or ca-bundle.pem
     Renew,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ServicePrincipal {
-    /// Create a service principal; its secret is shown only once
-    Create {
-        /// A display name
-        name: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// List service principals, including revoked ones
-    List {
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Create a new secret; the old one and its tokens become invalid immediately
-    Rotate {
-        /// Client id
-        id: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Revoke a service principal and all its tokens
-    Revoke {
-        /// Client id
-        id: String,
-        #[command(flatten)]
-        database: Database,
-    },
 }
 
 /// An image template and how to read it.

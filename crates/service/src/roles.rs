@@ -14,7 +14,7 @@ mod grant;
 mod upgrade;
 
 pub use directory::{Directory, Named};
-pub use grant::{Granted, grant, granted, revoke};
+pub use grant::{Granted, check, grant, granted, revoke};
 pub use upgrade::{Upgraded, begin};
 
 /// The GUID of Owner.

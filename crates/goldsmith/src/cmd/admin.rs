@@ -1,26 +1,25 @@
 //! `goldsmith admin`: administration through the database, also while the service runs.
 
+mod issuer;
 mod role;
+mod sp;
+mod subscription;
 
 use api::ErrorCode;
-use db::{Client, Store};
+use db::Store;
 use images::{error::Error, layout::Layout};
 use serde_json::{Value, json};
-use server::{
-    backup::{self, Manifest},
-    principal::{self, Credentials},
-};
+use server::backup::{self, Manifest};
 
 use super::Result;
-use crate::{
-    cli::{self, ServicePrincipal},
-    output::{Output, Table},
-};
+use crate::{cli, output::Output};
 
 pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) -> Result {
     match command {
         cli::Admin::Role(command) => role::run(command, layout, output).await,
-        cli::Admin::Sp(command) => service_principal(command, layout, output).await,
+        cli::Admin::Subscription(command) => subscription::run(command, layout, output).await,
+        cli::Admin::Issuer(command) => issuer::run(command, layout, output).await,
+        cli::Admin::Sp(command) => sp::run(command, layout, output).await,
         cli::Admin::Key(cli::Key::Rotate { revoke }) => {
             server::rotate_signing_key(&server::dir(layout), *revoke)?;
             let before =
@@ -93,31 +92,6 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
     }
 }
 
-async fn service_principal(command: &ServicePrincipal, layout: &Layout, output: &Output) -> Result {
-    match command {
-        ServicePrincipal::Create { name, database } => {
-            let store = open(layout, database).await?;
-            created(&principal::create(&store, name).await?, output);
-        }
-        ServicePrincipal::List { database } => {
-            let store = open(layout, database).await?;
-            list(&principal::list(&store).await?, output);
-        }
-        ServicePrincipal::Rotate { id, database } => {
-            let store = open(layout, database).await?;
-            created(&principal::rotate(&store, id, None).await?, output);
-        }
-        ServicePrincipal::Revoke { id, database } => {
-            let store = open(layout, database).await?;
-            let client = principal::revoke(&store, id).await?;
-            output.result("servicePrincipal", &value(&client), || {
-                format!("revoked {} ({})", client.client_id, client.name)
-            });
-        }
-    }
-    Ok(0)
-}
-
 fn summary(manifest: &Manifest) -> Value {
     let (rows, bytes) = totals(manifest);
     json!({
@@ -145,47 +119,6 @@ async fn open(layout: &Layout, database: &cli::Database) -> Result<Store> {
     Ok(server::open_store(layout, database.url.as_deref()).await?)
 }
 
-fn created(credentials: &Credentials, output: &Output) {
-    let Credentials { client, secret } = credentials;
-    let mut object = value(client);
-    object["clientSecret"] = json!(secret);
-    output.result("servicePrincipal", &object, || {
-        format!(
-            "name          {}\nclient id     {}\nclient secret {secret}\n\n\
-             The secret is shown only once.",
-            client.name, client.client_id
-        )
-    });
-}
-
-fn list(clients: &[Client], output: &Output) {
-    let mut table = Table::new(&["name", "client id", "object id", "secret of", "revoked"]);
-    for client in clients {
-        table.row([
-            client.name.clone(),
-            client.client_id.clone(),
-            client.object_id.clone(),
-            seconds(client.rotated),
-            client.revoked.map(seconds).unwrap_or_default(),
-        ]);
-    }
-    let values: Vec<Value> = clients.iter().map(value).collect();
-    output.result("servicePrincipals", &json!({ "servicePrincipals": values }), || {
-        table.or("no service principals; goldsmith serve creates the first")
-    });
-}
-
 fn seconds(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn value(client: &Client) -> Value {
-    json!({
-        "name": client.name,
-        "clientId": client.client_id,
-        "objectId": client.object_id,
-        "created": client.created,
-        "rotated": client.rotated,
-        "revoked": client.revoked,
-    })
 }

@@ -39,6 +39,15 @@ pub async fn grant(store: &Store, who: &str, role: &str, scope: &str) -> Result<
     Ok(Granted { role: role_name(store, &role).await?, principal: principal.name.clone(), row })
 }
 
+/// Whether there are such a role and such a scope.
+///
+/// # Errors
+/// There is no such role, the scope is not one, or the database fails.
+pub async fn check(store: &Store, role: &str, scope: &str) -> Result<()> {
+    role_id(store, role).await?;
+    checked_scope(store, scope).await.map(drop)
+}
+
 /// Takes a role at a scope from a principal. The last Owner of everything stays, unless forced: without one, only this
 /// command can give roles above subscriptions.
 ///
