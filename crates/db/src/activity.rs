@@ -15,7 +15,7 @@ use crate::{
 const PER_COMMIT: i64 = 1024;
 
 macro_rules! activity {
-    ($($rest:literal),*) => {
+    ($($rest:expr),*) => {
         concat!(
             "SELECT seq, id, subscription, time, grp, resource, provider, correlation, operation, \
              caller, status, body FROM activity WHERE ",
@@ -24,23 +24,39 @@ macro_rules! activity {
     };
 }
 
-/// Events of a subscription, newest first, before a place in that order.
+/// Events of a subscription between two places in their order, newest first. The order begins with the column
+/// that they have in common, so that only its index fits: with the time alone, SQLite takes the one of all events.
 macro_rules! listing {
-    ($condition:literal) => {
+    ($order:expr, $from:literal, $before:literal, $newest_first:expr) => {
         activity!(
-            "subscription = $1 AND time >= $2 AND (time, seq) < ($3, $4) \
-             AND ($5 = '' OR caller = $5) AND ($6 = '' OR LOWER(status) = $6)",
-            $condition,
-            " ORDER BY time DESC, seq DESC LIMIT $7"
+            "subscription = $1 AND (",
+            $order,
+            ") >= (",
+            $from,
+            ") AND (",
+            $order,
+            ") < (",
+            $before,
+            ") AND ($5 = '' OR caller = $5) AND ($6 = '' OR LOWER(status) = $6) ORDER BY ",
+            $newest_first,
+            " LIMIT $7"
+        )
+    };
+    ($column:literal) => {
+        listing!(
+            concat!($column, ", time, seq"),
+            "$8, $2, 0",
+            "$8, $3, $4",
+            concat!($column, " DESC, time DESC, seq DESC")
         )
     };
 }
 
-pub(super) const LIST: &str = listing!("");
-pub(super) const OF_GROUP: &str = listing!(" AND grp = $8");
-pub(super) const OF_RESOURCE: &str = listing!(" AND resource = $8");
-pub(super) const OF_PROVIDER: &str = listing!(" AND provider = $8");
-pub(super) const OF_CORRELATION: &str = listing!(" AND correlation = $8");
+pub(super) const LIST: &str = listing!("time, seq", "$2, 0", "$3, $4", "time DESC, seq DESC");
+pub(super) const OF_GROUP: &str = listing!("grp");
+pub(super) const OF_RESOURCE: &str = listing!("resource");
+pub(super) const OF_PROVIDER: &str = listing!("provider");
+pub(super) const OF_CORRELATION: &str = listing!("correlation");
 pub(super) const AFTER: &str = activity!("seq > $1 ORDER BY seq LIMIT $2");
 pub(super) const NEXT_SUBSCRIPTION: &str =
     "SELECT MIN(subscription) FROM activity WHERE subscription > $1";

@@ -151,12 +151,28 @@ pub(super) async fn dump_loads_into_empty_database(address: String) {
     store.set_installation("i", "t", "s").await.unwrap();
     let (template, run) =
         (template("g", "t'\"ü"), run("r1", &template("g", "t"), "2026-01-02T00:00:00Z"));
-    let writes = vec![Write::Insert(template.clone()), Write::InsertRun(run.clone())];
+    let scope = samples::group_scope("g");
+    let writes = vec![
+        Write::Insert(template.clone()),
+        Write::InsertRun(run.clone()),
+        Write::Client(client("c1")),
+        Write::PutSubscription(access::subscription("s")),
+        Write::PutRole(samples::role("r1", "R")),
+        Write::InsertAssignment(samples::assignment(&scope, "p", "r1")),
+        Write::PutLock(samples::lock(&scope, "l")),
+        Write::PutCredential(samples::federated("f", "o", "repo")),
+        Write::PutIssuer(access::issuer("https://issuer")),
+        Write::RolesSince(run.queued),
+        Write::Activity(samples::event("e", &scope, "2026-01-02T00:00:00Z")),
+    ];
     store.commit(writes).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump");
     let dumped = dump(&address, &file).await.unwrap();
     assert_eq!((dumped.schema, dumped.mark, dumped.tables["runs"]), (SCHEMA, Some(1), 1));
+    for (table, rows) in [("credentials", 2), ("role_assignments", 1), ("access", 1)] {
+        assert_eq!(dumped.tables[table], rows, "{table}");
+    }
     // Into a database of the other kind, and of the same kind.
     let sqlite = format!("sqlite://{}/copy.db", folder.path().display());
     let same = match address.starts_with("sqlite") {
@@ -170,6 +186,7 @@ pub(super) async fn dump_loads_into_empty_database(address: String) {
         let found = copy.resource(&template.key()).await.unwrap();
         assert_eq!(found, store.resource(&template.key()).await.unwrap());
         assert_eq!(copy.installation().await.unwrap(), store.installation().await.unwrap());
+        assert_eq!(access_rows(&copy).await, access_rows(&store).await);
         let error = load(&other, &file).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("is not empty"), "{source}");
@@ -181,4 +198,21 @@ pub(super) async fn dump_loads_into_empty_database(address: String) {
     let torn = format!("sqlite://{}/torn.db", folder.path().display());
     load(&torn, &file).await.unwrap_err();
     assert_eq!(inspect(&torn).await.unwrap(), Inspection::default());
+}
+
+/// All rows about who may do what, and who did what.
+async fn access_rows(store: &Store) -> String {
+    let rows = (
+        store.subscriptions().await.unwrap(),
+        store.role_definitions().await.unwrap(),
+        store.assignments_of("p").await.unwrap(),
+        store.locks().await.unwrap(),
+        store.credentials_of("c1").await.unwrap(),
+        store.federated("https://Issuer", "repo").await.unwrap(),
+        store.issuers().await.unwrap(),
+        store.activity_after(0, 10).await.unwrap(),
+        store.access_generation().await.unwrap(),
+        store.roles_since().await.unwrap(),
+    );
+    format!("{rows:#?}")
 }

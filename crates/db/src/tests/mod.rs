@@ -1,6 +1,7 @@
 //! One suite for both databases.
 
 mod access;
+mod activity;
 mod databases;
 mod deployments;
 mod failing;
@@ -99,6 +100,24 @@ cases![
     queries::active_runs_are_listed_without_input,
     queries::ended_runs_are_paged_and_removed_in_one_commit,
     queries::ended_operations_are_removed_up_to_the_limit,
+    access::subscriptions_and_issuers_are_inserted_and_replaced,
+    access::role_has_unique_name_and_stays_while_assigned,
+    access::assignment_exists_once,
+    access::assignments_are_listed_by_reach,
+    access::lock_is_inserted_replaced_and_removed,
+    access::assignments_and_locks_go_with_their_resource,
+    access::credentials_are_found_by_owner_and_by_subject,
+    access::secret_of_client_is_its_credential,
+    access::secrets_and_account_names_survive_upgrade,
+    access::account_name_is_unique_over_subscriptions,
+    access::generation_counts_changes_of_access,
+    access::roles_decide_from_one_time_on,
+    access::origin_of_operation_is_kept,
+    activity::event_is_there_if_and_only_if_its_change_is,
+    activity::record_is_told_that_abandoned_commit_is_completed,
+    activity::numbers_of_events_grow_over_processes,
+    activity::events_are_paged_newest_first,
+    activity::old_events_are_forgotten_up_to_the_limit,
 ];
 
 /// The store of a client that retries once when the disk fails.

@@ -3,9 +3,13 @@
 use jiff::Timestamp;
 
 use super::{samples::resource, *};
-use crate::queries::{
-    ACCOUNT, ACTIVE_BELOW, ACTIVE_RUNS, ACTIVE_STATES, COUNT, COUNT_IN_REGION, DUE, ENDED_RUNS,
-    FOLLOWERS, NEXT_DUE, RECENT_RUNS, SCRIPT_BYTES, WAITING,
+use crate::{
+    access, activity, credentials, locks,
+    queries::{
+        ACCOUNT, ACCOUNT_ANYWHERE, ACTIVE_BELOW, ACTIVE_RUNS, ACTIVE_STATES, COUNT,
+        COUNT_IN_REGION, DUE, ENDED_RUNS, FOLLOWERS, NEXT_DUE, RECENT_RUNS, SCRIPT_BYTES, WAITING,
+    },
+    roles,
 };
 
 const ACCOUNTS: &str = "microsoft.storage/storageaccounts";
@@ -40,7 +44,8 @@ async fn plan(store: &Store, query: &str) -> String {
     let mut connection = store.pools.begin().await.unwrap();
     if store.pools.postgres {
         // A handful of rows is read whole by a database that has the choice.
-        for setting in ["SET enable_seqscan = off", "SET enable_bitmapscan = off"] {
+        for method in ["seqscan", "bitmapscan", "incremental_sort"] {
+            let setting = sqlx::AssertSqlSafe(format!("SET enable_{method} = off"));
             sqlx::query(setting).execute(&mut *connection).await.unwrap();
         }
         let query = sqlx::AssertSqlSafe(format!("EXPLAIN {query}"));
@@ -70,10 +75,36 @@ pub(super) async fn every_query_uses_its_index(address: String) {
         (ACTIVE_BELOW, "runs_active"),
         (RECENT_RUNS, "runs_by_template"),
         (ENDED_RUNS, "runs_by_template"),
+        (ACCOUNT_ANYWHERE, "resources_by_claim"),
+        (roles::DEFINITIONS, "role_definitions_by_name"),
+        (roles::OF_PRINCIPAL, "role_assignments_by_principal"),
+        (roles::OF_ROLE, "role_assignments_by_role"),
+        (roles::AT, "role_assignments_by_scope"),
+        (roles::AT_OF, "role_assignments_by_principal"),
+        (roles::BELOW, "role_assignments_by_scope"),
+        (roles::BELOW_OF, "role_assignments_by_principal"),
+        (roles::COUNT_AT, "role_assignments_by_scope"),
+        (roles::COUNT_BELOW, "role_assignments_by_scope"),
+        (locks::ALL, "locks_by_scope"),
+        (locks::AT, "locks_by_scope"),
+        (locks::BELOW, "locks_by_scope"),
+        (access::AT_OR_BELOW, "locks_by_scope"),
+        (credentials::OF_OWNER, "credentials_by_owner"),
+        (credentials::FEDERATED, "credentials_by_subject"),
+        (activity::LIST, "activity_by_time"),
+        (activity::OF_GROUP, "activity_by_group"),
+        (activity::OF_RESOURCE, "activity_by_resource"),
+        (activity::OF_PROVIDER, "activity_by_provider"),
+        (activity::OF_CORRELATION, "activity_by_correlation"),
+        (activity::AFTER, "sqlite_autoindex_activity"),
+        (activity::NEXT_SUBSCRIPTION, "activity_by_time"),
+        (activity::FORGET, "activity_by_time"),
     ] {
         let plan = plan(&store, query).await;
         // While the tables are empty, PostgreSQL picks any of the indexes with a common prefix.
-        let is_shared = index.ends_with("by_kind") || index.starts_with("runs_");
+        let shared =
+            ["resources_by_kind", "resources_by_claim", "runs_", "role_", "activity_", "sqlite_"];
+        let is_shared = shared.iter().any(|shared| index.starts_with(shared));
         let found = match store.pools.postgres && is_shared {
             true => plan.contains("Index") && !plan.contains("Seq Scan"),
             false => plan.contains(index),

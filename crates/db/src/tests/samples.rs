@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::{Cause, Client, Operation, OperationStatus, Resource, Run, RunState};
+use crate::{
+    Activity, Cause, Client, Credential, CredentialKind, LockRow, Operation, OperationStatus,
+    Resource, RoleAssignment, RoleDefinition, Run, RunState,
+};
 
 pub(super) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const TEMPLATES: &str = "microsoft.virtualmachineimages/imagetemplates";
@@ -97,5 +100,78 @@ pub(super) fn client(id: &str) -> Client {
         created: "2026-01-01T00:00:00Z".parse().unwrap(),
         rotated: "2026-01-01T00:00:00Z".parse().unwrap(),
         revoked: None,
+    }
+}
+
+/// The id of a group, in the spelling of a request.
+pub(super) fn group_scope(name: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}")
+}
+
+pub(super) fn assignment(scope: &str, principal: &str, role: &str) -> RoleAssignment {
+    let name = format!("{principal}-{role}");
+    RoleAssignment {
+        id: RoleAssignment::id_at(scope, &name),
+        name,
+        scope: scope.to_lowercase(),
+        principal: principal.to_owned(),
+        principal_type: "ServicePrincipal".to_owned(),
+        role: role.to_owned(),
+        body: json!({"scope": scope, "description": "ä"}),
+        revision: 0,
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+    }
+}
+
+pub(super) fn lock(scope: &str, name: &str) -> LockRow {
+    LockRow {
+        id: LockRow::id_at(scope, name),
+        name: name.to_owned(),
+        scope: scope.to_lowercase(),
+        level: "CanNotDelete".to_owned(),
+        body: json!({"notes": "keep"}),
+        revision: 0,
+    }
+}
+
+pub(super) fn role(id: &str, name: &str) -> RoleDefinition {
+    RoleDefinition {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        body: json!({"roleName": name}),
+        revision: 0,
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        changed: "2026-01-01T00:00:01Z".parse().unwrap(),
+    }
+}
+
+pub(super) fn federated(id: &str, owner: &str, subject: &str) -> Credential {
+    Credential {
+        id: id.to_owned(),
+        owner: owner.to_owned(),
+        kind: CredentialKind::Federated,
+        name: "pipeline".to_owned(),
+        data: json!({"issuer": "https://Issuer", "subject": subject, "audiences": ["a"]}),
+        starts: "2026-01-01T00:00:00Z".parse().unwrap(),
+        expires: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        revoked: None,
+    }
+}
+
+pub(super) fn event(id: &str, resource: &str, time: &str) -> Activity {
+    Activity {
+        seq: 0,
+        id: id.to_owned(),
+        subscription: SUBSCRIPTION.to_owned(),
+        time: time.parse().unwrap(),
+        group: "g".to_owned(),
+        resource: resource.to_lowercase(),
+        provider: "microsoft.compute".to_owned(),
+        correlation: "c1".to_owned(),
+        operation: "Microsoft.Compute/images/write".to_owned(),
+        caller: "client".to_owned(),
+        status: "Succeeded".to_owned(),
+        body: json!({"properties": {"statusCode": "Created"}}),
     }
 }
