@@ -48,6 +48,10 @@ fuzz-template: ## random templates, expressions and arguments for ten minutes, o
 fuzz-winrm: ## random answers of Windows and output of PowerShell for ten minutes, or for SECONDS=N
 	@scripts/fuzz.sh winrm $(or $(SECONDS),600)
 
+.PHONY: fuzz-authorization
+fuzz-authorization: ## random scopes, patterns, roles, conditions and locks for ten minutes, or for SECONDS=N
+	@scripts/fuzz.sh authorization $(or $(SECONDS),600)
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench
@@ -73,6 +77,10 @@ bench-vhd: ## measure that a fixed VHD costs by its content; writes target/bench
 bench-deployments: ## measure that a large deployment template is evaluated fast; writes target/bench/deployments.json
 	cargo build --locked --quiet --release --bin xtask
 	cargo xtask bench-deployments evaluate
+
+.PHONY: bench-authorization
+bench-authorization: ## measure decisions with 10,000 role assignments; writes target/bench/authorization.json
+	cargo run --locked --quiet --release --bin xtask -- bench-authorization
 
 .PHONY: bench-winrm
 bench-winrm: ## measure uploads to a stand-in for Windows, and their memory

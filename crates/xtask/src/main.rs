@@ -1,7 +1,7 @@
 //! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` lists the
 //! statements of the contract that tests prove, `cargo xtask templates` evaluates deployment files, and
 //! `cargo xtask bench` compares goldsmith with Packer.
-//! Uses the product only through its command line, except for the pure library `arm-template`.
+//! Uses the product only through its command line, except for the pure libraries `arm-template` and `authorization`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output is the result")]
 #![allow(clippy::disallowed_methods, reason = "not part of the product, and single-threaded")]
@@ -27,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask bench [--accel tcg|kvm] [--runs N] [--packer-qemu own|goldsmith] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
        cargo xtask bench-deployments evaluate [FILE [--parameters FILE]] [--runs N] [--program FILE]
+       cargo xtask bench-authorization
        cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]
        cargo xtask bench-vhd [--content-gib N] [--goldsmith PROGRAM] [--dir FOLDER]";
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             bench::evaluation::Options::parse(options)
                 .and_then(|options| bench::evaluation::run(&repository(), &options))
         }
+        ["bench-authorization"] => bench::authorization::run(&repository()),
         ["bench-replication", options @ ..] => bench::replication::Options::parse(options)
             .and_then(|options| bench::replication::run(&repository(), &options)),
         ["bench-vhd", options @ ..] => bench::vhd::Options::parse(options)

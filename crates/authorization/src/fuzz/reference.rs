@@ -74,7 +74,7 @@ pub(super) fn segments(id: &str) -> Vec<String> {
 }
 
 /// The type of the resource that an id names.
-fn kind(segments: &[String]) -> String {
+pub(super) fn kind(segments: &[String]) -> String {
     let mut kind = "microsoft.resources".to_owned();
     for pair in segments.chunks_exact(2) {
         if pair[0] == "providers" {

@@ -2,6 +2,7 @@
 //! Image, the five steps, machine type and final cleanup are the same, and each side writes one
 //! standalone qcow2. Only one machine runs at a time.
 
+pub(crate) mod authorization;
 pub(crate) mod evaluation;
 mod floor;
 mod goldsmith;
