@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-use authorization::{Denial, Rights, Rule};
+use authorization::{Denial, Rights, Rule, Wanted};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -25,6 +25,20 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    /// As HTTP spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// The client that the token names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -32,6 +46,15 @@ pub struct Caller {
     pub client_id: String,
     /// The object id.
     pub object_id: String,
+}
+
+/// Where a request comes from, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The client's IP address.
+    pub address: Option<String>,
+    /// The id that the client gave to this request, if it is a GUID.
+    pub request_id: Option<String>,
 }
 
 /// A request, which nobody has permitted yet.
@@ -55,6 +78,8 @@ pub struct Request {
     pub correlation_id: Option<String>,
     /// The value of `If-Match`; `!*` for `If-None-Match: *`.
     pub if_match: Option<String>,
+    /// Where the request comes from.
+    pub client: Client,
     /// The client.
     pub caller: Caller,
 }
@@ -78,6 +103,7 @@ pub struct Request {
 pub struct Call {
     request: Request,
     rights: Arc<Rights>,
+    action: Option<Wanted>,
 }
 
 impl Call {
@@ -87,7 +113,16 @@ impl Call {
     /// What the caller lacks, or the lock in the way.
     pub fn admit(request: Request, rights: Arc<Rights>, rule: &Rule) -> Result<Self, Denial> {
         rights.rule(rule)?;
-        Ok(Self { request, rights })
+        let action = match rule {
+            Rule::All(needs) => needs.first().map(|need| need.wanted.clone()),
+            Rule::SignedIn | Rule::Touches(_) | Rule::List(_) => None,
+        };
+        Ok(Self { request, rights, action })
+    }
+
+    /// The action that was permitted; empty for requests that need none.
+    pub fn action(&self) -> &str {
+        self.action.as_ref().map_or("", Wanted::name)
     }
 
     /// The caller's rights, for what the request reaches beside its target.
@@ -142,7 +177,7 @@ impl Request {
 impl ApiError {
     /// 405.
     pub fn method_not_allowed(call: &Request) -> Self {
-        let method = format!("{:?}", call.method).to_uppercase();
+        let method = call.method.name();
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "MethodNotAllowed",

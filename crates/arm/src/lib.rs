@@ -49,7 +49,7 @@ pub mod rows;
 pub mod version;
 
 pub use actions::{Actions, Verb};
-pub use call::{Call, Caller, Method, Request};
+pub use call::{Call, Caller, Client, Method, Request};
 pub use context::Context;
 pub use denied::denied;
 pub use error::ApiError;

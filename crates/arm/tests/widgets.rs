@@ -124,6 +124,7 @@ fn request(method: Method, path: &str, body: &str) -> Request {
         request_id: String::new(),
         correlation_id: None,
         if_match: None,
+        client: arm::Client::default(),
         caller: Caller { client_id: String::new(), object_id: String::new() },
     }
 }

@@ -139,6 +139,7 @@ impl New<'_> {
         let subscription = &self.place.subscription.id;
         let operation = Operation {
             started: self.draft.now,
+            origin: requests.origin(&id).to_json(),
             ..operation::new(KIND, ResourceKey::of(&id), subscription)
         };
         let mut properties = view::properties(self.draft, plan, &self.draft.hash);

@@ -4,11 +4,14 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
-use arm::{ApiError, Call, Caller, Method, Path, Reply};
+use arm::{ApiError, Call, Caller, Method, Path, Reply, operation::Origin};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::{App, tasks};
+
+/// The action by which deployments begin.
+const WRITE: &str = "Microsoft.Resources/deployments/write";
 
 /// Handles a call of the resource manager: the routes of the service.
 pub type Routes =
@@ -48,6 +51,9 @@ pub(crate) struct Client {
     pub(crate) base_url: String,
     /// Shown as the request's id in logs and as `correlationId`.
     pub(crate) correlation_id: String,
+    /// The client's IP address.
+    #[serde(default)]
+    pub(crate) address: Option<String>,
 }
 
 impl Client {
@@ -57,6 +63,7 @@ impl Client {
             object_id: call.caller.object_id.clone(),
             base_url: call.base_url.clone(),
             correlation_id: correlation(call),
+            address: call.client.address.clone(),
         }
     }
 }
@@ -76,6 +83,21 @@ pub(crate) struct Requests {
 impl Requests {
     pub(crate) fn app(&self) -> &App {
         &self.manager.app
+    }
+
+    /// Who began a deployment, for its operation.
+    pub(crate) fn origin(&self, id: &str) -> Origin {
+        Origin {
+            client_id: self.client.client_id.clone(),
+            object_id: self.client.object_id.clone(),
+            action: WRITE.to_owned(),
+            resource_id: id.to_owned(),
+            method: Method::Put.name().to_owned(),
+            correlation_id: self.client.correlation_id.clone(),
+            request_id: self.client.correlation_id.clone(),
+            client_address: self.client.address.clone(),
+            ..Origin::default()
+        }
     }
 
     /// The client, whose rights decide.
@@ -169,6 +191,7 @@ impl Requests {
             request_id: self.client.correlation_id.clone(),
             correlation_id: Some(self.client.correlation_id.clone()),
             if_match: None,
+            client: arm::Client { address: self.client.address.clone(), request_id: None },
             caller: self.caller(),
         }
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use service::{App, app::changes, quotas};
 
 use super::{
-    RUN, load_existing,
+    RUN, TEMPLATE_ACTIONS, load_existing,
     record::TemplateRecord,
     state::{self, Event, State},
 };
@@ -70,9 +70,22 @@ fn canceled(row: Operation, message: &str) -> Operation {
 
 /// A run that no request began, with its operation.
 pub(super) fn new(template: &TemplateRecord, cause: Cause) -> Result<(Operation, Run), Error> {
-    let row = operation::new(RUN, template.key(), &template.row.subscription);
+    let mut row = operation::new(RUN, template.key(), &template.row.subscription);
+    let action = TEMPLATE_ACTIONS.verbs[0].action;
+    let origin = operation::Origin::of_service(action, &template.row.id, &cause_text(&cause));
+    row.origin = origin.to_json();
     let run = with_operation(template, &row, cause)?;
     Ok((row, run))
+}
+
+/// For the activity log.
+fn cause_text(cause: &Cause) -> String {
+    match cause {
+        Cause::Manual => String::new(),
+        Cause::AutoRun => "autoRun of the template".to_owned(),
+        Cause::Trigger { name, version } => format!("trigger '{name}': version {version}"),
+        Cause::Schedule { due } => format!("schedule, due {due}"),
+    }
 }
 
 /// The writes by which the run begins.

@@ -230,6 +230,7 @@ fn request(method: Method, template: &str, version: &str, body: &str) -> Request
         request_id: "r".to_owned(),
         correlation_id: None,
         if_match: None,
+        client: arm::Client::default(),
         caller: Caller { client_id: "c".into(), object_id: "o".into() },
     }
 }

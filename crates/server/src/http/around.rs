@@ -115,6 +115,12 @@ pub(super) fn correlation(headers: &HeaderMap) -> Option<&str> {
     Uuid::try_parse(given).is_ok().then_some(given)
 }
 
+/// The id that the client gave to this request, if it is a GUID.
+pub(super) fn client_request(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get("x-ms-client-request-id")?.to_str().ok()?;
+    Uuid::try_parse(given).is_ok().then_some(given)
+}
+
 /// Adds the ids that identify a request in logs.
 fn echo(response: &mut Response, request: &HeaderMap, id: &str) {
     let given = |name: &str| request.get(name).and_then(|value| value.to_str().ok());

@@ -172,6 +172,10 @@ async fn call(
         request_id: trace.id,
         correlation_id: around::correlation(&parts.headers).map(str::to_owned),
         if_match: if_match(&parts.headers),
+        client: arm::Client {
+            address: trace.peer.map(|peer| peer.ip().to_string()),
+            request_id: around::client_request(&parts.headers).map(str::to_owned),
+        },
         caller,
     };
     // In a separate task, so that it continues when the client hangs up. Shutdown waits for it.

@@ -20,6 +20,7 @@ async fn get(process: &Process, id: &str) -> Value {
         base_url: "https://here:8443".to_owned(),
         request_id: "r".to_owned(),
         correlation_id: None,
+        client: arm::Client::default(),
         if_match: None,
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
     };

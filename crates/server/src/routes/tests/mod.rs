@@ -104,6 +104,7 @@ impl Server {
             base_url: "https://localhost:8443".to_owned(),
             request_id: "r".to_owned(),
             correlation_id: None,
+            client: arm::Client::default(),
             if_match: if_match.map(str::to_owned),
             caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
         }
