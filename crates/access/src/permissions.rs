@@ -26,11 +26,17 @@ pub async fn permissions(_app: &App, call: &Call, at: &Extension) -> Result<Repl
 }
 
 fn of_grant(grant: &Grant) -> Vec<Value> {
-    let condition = grant.condition.as_ref().map(|condition| condition.text());
     let entry = |permission: &Permission| {
         let mut entry = view(permission);
-        if let Some(text) = condition {
-            entry["condition"] = json!(text);
+        let conditions = [&grant.condition, &permission.condition].into_iter().flatten();
+        let texts: Vec<&str> = conditions.map(|one| one.text()).collect();
+        let condition = match texts.as_slice() {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            both => Some(format!("({})", both.join(") AND ("))),
+        };
+        if let Some(condition) = condition {
+            entry["condition"] = json!(condition);
             entry["conditionVersion"] = json!("2.0");
         }
         entry

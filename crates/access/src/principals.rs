@@ -62,24 +62,10 @@ pub async fn applications(app: &App) -> Result<Vec<Principal>, db::Error> {
 
 async fn identities(app: &App) -> Result<Vec<Principal>, db::Error> {
     let mut all = Vec::new();
-    for subscription in subscriptions(app).await? {
-        let context = app.context().within(&subscription);
+    for subscription in app.subscriptions().await?.iter() {
+        let context = app.context().within(&subscription.id);
         let found = rows::of_kind(&context, ManagedIdentity::KIND).await?;
         all.extend(found.iter().map(of_identity));
-    }
-    Ok(all)
-}
-
-/// The ids of all subscriptions, in lower case.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn subscriptions(app: &App) -> Result<Vec<String>, db::Error> {
-    let mut all = vec![app.settings().subscription.to_lowercase()];
-    for other in app.store().subscriptions().await? {
-        if !all.contains(&other.id) {
-            all.push(other.id);
-        }
     }
     Ok(all)
 }

@@ -1,6 +1,6 @@
 //! Roles: which actions they permit.
 
-use crate::{Pattern, Wanted};
+use crate::{Condition, Pattern, Wanted};
 
 /// Actions and data actions that a role permits, and the exceptions of each. The exceptions are not denials: another role
 /// can permit the same action.
@@ -16,6 +16,8 @@ pub struct Permission {
     pub data_actions: Vec<Pattern>,
     /// The exceptions of `data_actions`.
     pub not_data_actions: Vec<Pattern>,
+    /// When it counts; always if absent. Assignments of the role can have a further condition.
+    pub condition: Option<Condition>,
 }
 
 impl Permission {
@@ -26,7 +28,8 @@ impl Permission {
             Wanted::Data(_) => (&self.data_actions, &self.not_data_actions),
         };
         let any = |patterns: &[Pattern]| patterns.iter().any(|one| one.matches(wanted.name()));
-        any(some) && !any(except)
+        let holds = || self.condition.as_ref().is_none_or(|only| only.holds(wanted));
+        any(some) && !any(except) && holds()
     }
 }
 
@@ -45,5 +48,28 @@ impl Role {
     /// Whether one of its permissions permits this.
     pub fn permits(&self, wanted: &Wanted) -> bool {
         self.permissions.iter().any(|permission| permission.permits(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn condition_of_a_permission_limits_only_this_permission() {
+        let patterns = |text: &str| vec![Pattern::parse(text).unwrap()];
+        let limited = Permission {
+            actions: patterns("*"),
+            condition: Some(Condition::parse(
+                "!(ActionMatches{'*/write'}) OR (@Request[x] StringEquals 'a')",
+            )),
+            ..Permission::default()
+        };
+        let free = Permission { actions: patterns("b/write"), ..Permission::default() };
+        let role =
+            Role { id: String::new(), name: String::new(), permissions: vec![limited, free] };
+        let permits = |action| role.permits(&Wanted::action(action));
+        assert!(permits("a/read") && permits("b/write"));
+        assert!(!permits("a/write"));
     }
 }

@@ -122,8 +122,13 @@ async fn load(store: &Store, caller: &Caller, locks: Arc<Locks>) -> Result<Right
 }
 
 fn grant(row: &RoleAssignment, role: Arc<Role>) -> Grant {
-    let condition = row.body["condition"].as_str().filter(|text| !text.trim().is_empty());
-    Grant { assignment: row.id.as_str().into(), role, condition: condition.map(Condition::parse) }
+    Grant { assignment: row.id.as_str().into(), role, condition: condition(&row.body) }
+}
+
+/// The condition of an assignment or of a permission of a role.
+fn condition(of: &Value) -> Option<Condition> {
+    let text = of["condition"].as_str().filter(|text| !text.trim().is_empty());
+    text.map(Condition::parse)
 }
 
 /// A custom role as the decision reads it. A pattern that is not one permits nothing, and as an exception it takes
@@ -145,6 +150,7 @@ fn role(definition: &RoleDefinition) -> Role {
         not_actions: list(permission, "notActions"),
         data_actions: list(permission, "dataActions"),
         not_data_actions: list(permission, "notDataActions"),
+        condition: condition(permission),
     });
     Role {
         id: definition.id.clone(),
@@ -183,6 +189,22 @@ mod tests {
 
     fn need(action: &'static str, below: &str) -> Need {
         Need::new(Wanted::action(action), Scope::parse(&format!("{S}{below}")))
+    }
+
+    #[test]
+    fn condition_of_a_custom_roles_permission_counts() {
+        let condition = "!(ActionMatches{'*/write'}) OR (@Request[x] StringEquals 'a')";
+        let definition = RoleDefinition {
+            id: "12345678-0000-0000-0000-000000000000".to_owned(),
+            name: "Limited".to_owned(),
+            body: json!({ "permissions": [{ "actions": ["*"], "condition": condition }] }),
+            revision: 0,
+            created: Timestamp::now(),
+            changed: Timestamp::now(),
+        };
+        let role = role(&definition);
+        assert!(role.permits(&Wanted::action("Microsoft.Compute/images/read")));
+        assert!(!role.permits(&Wanted::action("Microsoft.Compute/images/write")));
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use service::App;
 
 use super::{body, is_near, scopes, view};
-use crate::{DEFINITIONS, place, principals::subscriptions};
+use crate::{DEFINITIONS, place};
 
 /// Azure's limit for the roles of clients in a tenant.
 const MOST: usize = 5_000;
@@ -40,7 +40,9 @@ pub(super) async fn put(
         .target("name"));
     }
     let given = fields::properties(&call.json()?)?;
-    let mut properties = body::properties(&given, &subscriptions(app).await?)?;
+    let known = app.subscriptions().await?;
+    let known: Vec<String> = known.iter().map(|one| one.id.clone()).collect();
+    let mut properties = body::properties(&given, &known)?;
     check_scopes(call, at, DEFINITIONS.write, &properties)?;
     if let Some(old) = &stored {
         check_scopes(call, at, DEFINITIONS.write, &old.body)?;

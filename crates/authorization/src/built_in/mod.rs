@@ -62,6 +62,7 @@ impl BuiltIn {
             not_actions: read(self.not_actions),
             data_actions: read(self.data_actions),
             not_data_actions: read(self.not_data_actions),
+            condition: None,
         };
         Role { id: self.id.to_owned(), name: self.name.to_owned(), permissions: vec![permission] }
     }

@@ -133,6 +133,7 @@ fn rights(case: &Case) -> Rights {
             not_actions: read(not),
             data_actions: read(data),
             not_data_actions: read(not_data),
+            condition: None,
         };
         let permissions = owned.role.iter().map(permission).collect();
         let role = Role { id: "r".to_owned(), name: "r".to_owned(), permissions };

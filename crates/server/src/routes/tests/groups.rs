@@ -1,4 +1,4 @@
-//! Resource groups, tags, roles, and the subscription.
+//! Resource groups, tags, and the subscription.
 
 use super::*;
 
@@ -123,40 +123,6 @@ async fn groups_are_listed_by_tag() {
     assert_eq!(names(&server.get(filter).await.unwrap()), ["b"]);
     let bad = server.get("resourcegroups?$filter=tagname%20ne%20'k'").await;
     assert_eq!(code(bad), (400, "InvalidFilterInQueryString".into()));
-}
-
-#[tokio::test]
-async fn role_is_assigned_and_listed() {
-    let server = Server::with_group().await;
-    let scope = "resourceGroups/Rg/providers/Microsoft.Authorization";
-    let roles = server
-        .get(&format!("{scope}/roleDefinitions?$filter=roleName%20eq%20'Contributor'"))
-        .await
-        .unwrap();
-    assert_eq!(roles["value"][0]["name"], "b24988ac-6180-42a0-ab88-20f7382dd24c");
-    assert_eq!(roles["value"].as_array().unwrap().len(), 1);
-    let principal = "00000002-aaaa-4aaa-8aaa-000000000002";
-    let body = json!({ "properties": { "roleDefinitionId": roles["value"][0]["id"], "principalId": principal } });
-    let path =
-        "Rg/providers/Microsoft.Authorization/roleAssignments/88888888-0000-0000-0000-000000000001";
-    let made = server.put(path, body.clone()).await.unwrap();
-    assert_eq!(made.status, StatusCode::CREATED);
-    assert_eq!(made.body.unwrap()["properties"]["principalType"], "ServicePrincipal");
-    assert_eq!(server.put(path, body.clone()).await.unwrap().status, StatusCode::OK);
-    let twice = server.put(&path.replace("0001", "0002"), body.clone()).await;
-    assert_eq!(code(twice), (409, "RoleAssignmentExists".into()));
-    let nowhere =
-        server.put(&path.replace("Rg", "Rg/providers/Microsoft.Compute/images/x"), body).await;
-    assert_eq!(code(nowhere), (404, "ResourceNotFound".into()));
-    let count = async |path: &str| names(&server.get(path).await.unwrap()).len();
-    assert_eq!(count(&format!("{scope}/roleAssignments")).await, 1);
-    let above = "providers/Microsoft.Authorization/roleAssignments";
-    assert_eq!(count(above).await, 1);
-    assert_eq!(count(&format!("{above}?$filter=atScope()")).await, 0);
-    assert_eq!(count(&format!("{above}?$filter=principalId%20eq%20'{principal}'")).await, 1);
-    assert_eq!(count("resources").await, 0);
-    let gone = server.on(Method::Delete, &format!("resourceGroups/{path}")).await.unwrap();
-    assert_eq!((gone.status, gone.body.is_some()), (StatusCode::OK, true));
 }
 
 #[tokio::test]

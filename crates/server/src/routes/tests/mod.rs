@@ -3,10 +3,12 @@
 mod compute;
 mod deployments;
 mod groups;
+mod locks;
 mod other_types;
 mod overtaken;
 mod preconditions;
 mod requests;
+mod roles;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -104,8 +106,8 @@ impl Server {
             base_url: "https://localhost:8443".to_owned(),
             request_id: "r".to_owned(),
             correlation_id: None,
-            client: arm::Client::default(),
             if_match: if_match.map(str::to_owned),
+            client: arm::Client::default(),
             caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
         }
     }

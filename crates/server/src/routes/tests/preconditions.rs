@@ -24,9 +24,9 @@ fn call(method: Method, path: &str, if_match: &str) -> Request {
         base_url: "https://localhost:8443".to_owned(),
         request_id: "r".to_owned(),
         correlation_id: None,
-        client: arm::Client::default(),
         if_match: Some(if_match.to_owned()),
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
+        client: arm::Client::default(),
     }
 }
 
