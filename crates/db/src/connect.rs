@@ -9,7 +9,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 use sqlx::AnyConnection;
 
-use crate::{Error, Trouble, error::trouble};
+use crate::{Error, Trouble, connection::complete, error::trouble};
 
 /// How long a request waits for a free connection before it fails as busy.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ pub(super) async fn create(path: &Path) -> io::Result<()> {
 pub(super) async fn prepare_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     // While another process switches or recovers the file, this fails without waiting.
     for attempt in 1.. {
-        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+        match complete(connection, sqlx::query("PRAGMA journal_mode = WAL")).await {
             Err(error) if trouble(&error) == Trouble::Busy && attempt < WAL_ATTEMPTS => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -47,7 +47,7 @@ async fn pragmas(
 ) -> Result<(), sqlx::Error> {
     for pragma in pragmas {
         let text = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
-        sqlx::query(text).execute(&mut *connection).await?;
+        complete(connection, sqlx::query(text)).await?;
     }
     Ok(())
 }
@@ -55,16 +55,13 @@ async fn pragmas(
 pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     // Whatever the server's defaults are, an acknowledged commit must be on disk and every wait
     // must end.
-    sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') = 'off'",
-    )
-    .execute(&mut *connection)
-    .await?;
+    let setting = "SELECT set_config('synchronous_commit', 'on', false) \
+                   WHERE current_setting('synchronous_commit') = 'off'";
+    complete(connection, sqlx::query(setting)).await?;
     for setting in
         ["SET statement_timeout = '30s'", "SET idle_in_transaction_session_timeout = '30s'"]
     {
-        sqlx::query(setting).execute(&mut *connection).await?;
+        complete(connection, sqlx::query(setting)).await?;
     }
     Ok(())
 }

@@ -21,13 +21,14 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::{
-    Any, AnyConnection, AssertSqlSafe, Connection as _, Row as _, Transaction,
+    AssertSqlSafe, Row as _,
     any::{AnyRow, AnyTypeInfoKind},
 };
 
 use super::{
     Error,
     connect::{create, sqlite_file},
+    connection::Connection,
     installation::Inspector,
     migrate,
 };
@@ -60,13 +61,13 @@ enum Line {
 /// The database cannot be read, or the file cannot be written.
 pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
     sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(url).await?;
+    let mut connection = Connection::open(url).await?;
     let schema = Inspector::new(url, &mut connection).schema().await?;
     let begin = match url.starts_with("sqlite:") {
         true => "BEGIN",
         false => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     };
-    let mut tx = connection.begin_with(begin).await?;
+    sqlx::raw_sql(begin).execute(&mut connection).await?;
     let mut options = tokio::fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(to).await;
     let mut file = BufWriter::new(file.map_err(sqlx::Error::Io)?.into_std().await);
@@ -74,25 +75,24 @@ pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
     put(&mut file, &head)?;
     let mut dumped = Dumped { schema, ..Dumped::default() };
     for table in migrate::tables(schema) {
-        let rows = dump_table(&mut tx, &table, &mut file, &mut dumped.mark).await?;
+        let rows = dump_table(&mut connection, &table, &mut file, &mut dumped.mark).await?;
         dumped.tables.insert(table, rows);
     }
     put(&mut file, &Line::End { rows: dumped.tables.values().sum() })?;
     let file = file.into_inner().map_err(|error| sqlx::Error::Io(error.into_error()))?;
     tokio::fs::File::from_std(file).sync_all().await.map_err(sqlx::Error::Io)?;
-    tx.rollback().await?;
     connection.close().await?;
     Ok(dumped)
 }
 
 async fn dump_table(
-    tx: &mut Transaction<'_, Any>,
+    connection: &mut Connection,
     table: &str,
     file: &mut BufWriter<File>,
     mark: &mut Option<i64>,
 ) -> Result<u64, Error> {
     let query = sqlx::query(AssertSqlSafe(format!("SELECT * FROM {table}")));
-    let mut rows = query.fetch(&mut **tx);
+    let mut rows = query.fetch(connection);
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         let row = values(&row)?;
@@ -162,13 +162,13 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
     if let Some(path) = sqlite_file(url)? {
         create(&path).await.map_err(sqlx::Error::Io)?;
     }
-    let mut connection = AnyConnection::connect(url).await?;
+    let mut connection = Connection::open(url).await?;
     if Inspector::new(url, &mut connection).schema().await? != 0 {
         let text = "the database is not empty, and its rows are not overwritten";
         return Err(sqlx::Error::Configuration(text.into()).into());
     }
-    let mut tx = connection.begin().await?;
-    migrate::apply(&mut tx, !url.starts_with("sqlite:"), schema).await?;
+    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+    migrate::apply(&mut connection, !url.starts_with("sqlite:"), schema).await?;
     let known = migrate::tables(schema);
     let tables = known.iter().map(|table| (table.clone(), 0)).collect();
     let mut loaded = Dumped { schema, tables, mark: None };
@@ -178,7 +178,7 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
                 if table == "installation" {
                     loaded.mark = row.get("mark").and_then(Value::as_i64);
                 }
-                insert(&mut tx, &table, row).await?;
+                insert(&mut connection, &table, row).await?;
                 *loaded.tables.entry(table).or_default() += 1;
             }
             Some(Line::End { rows }) if rows == loaded.tables.values().sum::<u64>() => break,
@@ -186,13 +186,13 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
             None => return Err(damaged("its end is missing".to_owned()).into()),
         }
     }
-    tx.commit().await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
     connection.close().await?;
     Ok(loaded)
 }
 
 async fn insert(
-    tx: &mut Transaction<'_, Any>,
+    connection: &mut Connection,
     table: &str,
     row: Map<String, Value>,
 ) -> Result<(), Error> {
@@ -226,7 +226,7 @@ async fn insert(
             }
         };
     }
-    query.execute(&mut **tx).await?;
+    query.execute(connection).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, reader::complete, writer::Tx};
+use crate::{Error, writer::Tx};
 
 /// The lease on the whole database.
 pub(super) const SERVICE: &str = "service";
@@ -25,8 +25,8 @@ impl Fence {
                 .bind(SERVICE)
                 .bind(self.holder.as_str())
                 .bind(self.epoch);
-        // `complete` tells an empty result from a dead connection: an empty one stops the service.
-        if !complete(tx, query).await?.is_empty() {
+        // A dead connection is an error: an empty result would stop the service.
+        if !query.fetch_all(&mut **tx).await?.is_empty() {
             return Ok(());
         }
         self.lost.cancel();

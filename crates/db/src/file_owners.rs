@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{AnyConnection, Connection as _};
-
-use super::{Error, installation::Inspector};
+use super::{Error, connection::Connection, installation::Inspector};
 
 /// Names of owners of files, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub struct FileOwners {
 /// # Errors
 /// The database cannot be read.
 pub async fn file_owners(url: &str) -> Result<FileOwners, Error> {
-    let mut connection = AnyConnection::connect(url).await?;
+    let mut connection = Connection::open(url).await?;
     let mut inspector = Inspector::new(url, &mut connection);
     let mut owners = FileOwners::default();
     let accounts =

@@ -3,9 +3,9 @@
 //! Each commit increments the count (`mark`) in its own transaction, so a restored copy has a lower mark than the
 //! database it replaces.
 
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::Row as _;
 
-use super::{Error, Store, connect::sqlite_file, reader::complete, row::text, writer::Tx};
+use super::{Error, Store, connect::sqlite_file, connection::Connection, row::text, writer::Tx};
 
 /// The installation, as the database records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, Error> {
     {
         return Ok(Inspection::default());
     }
-    let mut connection = AnyConnection::connect(url).await?;
+    let mut connection = Connection::open(url).await?;
     let inspection = Inspector::new(url, &mut connection).inspect().await;
     connection.close().await?;
     inspection
@@ -54,11 +54,11 @@ pub async fn inspect(url: &str) -> Result<Inspection, Error> {
 /// Reads a database whose tables may be missing or from any release.
 pub(super) struct Inspector<'a> {
     sqlite: bool,
-    connection: &'a mut AnyConnection,
+    connection: &'a mut Connection,
 }
 
 impl<'a> Inspector<'a> {
-    pub(super) fn new(url: &str, connection: &'a mut AnyConnection) -> Self {
+    pub(super) fn new(url: &str, connection: &'a mut Connection) -> Self {
         Self { sqlite: url.starts_with("sqlite:"), connection }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Inspector<'a> {
         if !self.has(table).await? {
             return Ok(Vec::new());
         }
-        let rows = complete(self.connection, sqlx::query(query)).await?;
+        let rows = sqlx::query(query).fetch_all(&mut *self.connection).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
@@ -79,7 +79,7 @@ impl<'a> Inspector<'a> {
         let mut inspection = Inspection { schema: self.schema().await?, ..Inspection::default() };
         if self.has("installation").await? {
             let query = "SELECT id, tenant, subscription, mark FROM installation";
-            let rows = complete(self.connection, sqlx::query(query)).await?;
+            let rows = sqlx::query(query).fetch_all(&mut *self.connection).await?;
             inspection.installation = rows.first().map(installation).transpose()?;
         }
         for (table, query) in [
@@ -88,13 +88,13 @@ impl<'a> Inspector<'a> {
             ("clients", "SELECT 1 FROM clients LIMIT 1"),
         ] {
             if self.has(table).await? {
-                let rows = complete(self.connection, sqlx::query(query)).await?;
+                let rows = sqlx::query(query).fetch_all(&mut *self.connection).await?;
                 inspection.has_content |= !rows.is_empty();
             }
         }
         if self.has("resources").await? {
             let query = "SELECT DISTINCT subscription FROM resources LIMIT 2";
-            let rows = complete(self.connection, sqlx::query(query)).await?;
+            let rows = sqlx::query(query).fetch_all(&mut *self.connection).await?;
             inspection.subscriptions =
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         }
@@ -116,7 +116,7 @@ impl<'a> Inspector<'a> {
             true => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1",
             false => "SELECT CAST(oid AS TEXT) FROM pg_class WHERE oid = to_regclass($1)",
         };
-        let rows = complete(self.connection, sqlx::query(query).bind(table)).await?;
+        let rows = sqlx::query(query).bind(table).fetch_all(&mut *self.connection).await?;
         Ok(!rows.is_empty())
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! model    rows as values               open            pools of connections
-//! connect  settings of a connection     writer, reader  connections, replaced when they fail
+//! connect  settings of a connection     connection      its statements, which end or fail
+//!                                       writer, reader  connections, replaced when they fail
 //! row      values ↔ columns             migrate         the tables (`migrations/`)
 //! write    one commit                   queries         frequent queries, each with an index
 //! deployments  deployments of templates and their operations
@@ -21,6 +22,7 @@
 mod access;
 mod activity;
 mod connect;
+mod connection;
 mod credentials;
 mod deployments;
 mod dump;

@@ -1,9 +1,9 @@
 //! Applies missing migrations. Several services may start at once on one database.
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::AssertSqlSafe;
 
-use crate::{Error, row::nanoseconds};
+use crate::{Error, connection::Connection, row::nanoseconds};
 
 /// In the order of application. A released migration never changes.
 const MIGRATIONS: &[&str] = &[
@@ -31,7 +31,7 @@ pub(super) fn tables(schema: usize) -> Vec<String> {
 
 /// Applies the migrations up to a schema version.
 pub(super) async fn apply(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     postgres: bool,
     schema: usize,
 ) -> Result<(), Error> {

@@ -3,18 +3,28 @@
 //! A failed connection is closed, and its query is repeated once on another. Repeating a read is safe, and
 //! clients then do not see a restarted server or a single I/O error.
 
+use std::time::Duration;
+
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
 use sqlx::{
-    Any, AnyConnection, AnyPool, Either, Execute, Executor, SqlStr,
+    Any, AnyPool, Connection as _, Either, Execute, Executor, SqlStr,
     any::{AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo},
     pool::PoolConnection,
 };
 
-use super::error::{Trouble, trouble};
+use tokio::time::timeout;
+
+use super::{
+    connection::complete,
+    error::{Trouble, trouble},
+};
+
+/// How long the connection of an abandoned read has to answer before it is closed.
+const ABANDONED: Duration = Duration::from_secs(1);
 
 /// A pool for reading. Results are small or paged, so all rows are collected before the first is used.
 #[derive(Debug, Clone)]
@@ -33,10 +43,12 @@ impl Reader {
     }
 
     async fn once(&self, request: Request) -> Result<Vec<AnyRow>, sqlx::Error> {
-        let mut connection: PoolConnection<Any> = self.0.acquire().await?;
+        let mut lent = Lent(Some(self.0.acquire().await?));
         let query = sqlx::query_with(request.sql, request.arguments).persistent(request.persistent);
-        let result = complete(&mut connection, query).await;
-        if result.is_err() {
+        let result = complete(lent.connection(), query).await;
+        if let Some(mut connection) = lent.0.take()
+            && result.is_err()
+        {
             // Also after an error of the query itself: it is rare, and connections are cheap.
             connection.close_on_drop();
         }
@@ -44,30 +56,31 @@ impl Reader {
     }
 }
 
-/// Every row of a query. A stream without an end marker is an error: sqlx produces one when the thread of
-/// an SQLite connection dies, and the rows would be incomplete.
-pub(super) async fn complete<'q>(
-    connection: &mut AnyConnection,
-    query: impl Execute<'q, Any> + 'q,
-) -> Result<Vec<AnyRow>, sqlx::Error> {
-    let mut steps = connection.fetch_many(query);
-    let (mut rows, mut ended) = (Vec::new(), false);
-    while let Some(step) = steps.try_next().await? {
-        match step {
-            Either::Left(_) => ended = true,
-            Either::Right(row) => {
-                ended = false;
-                rows.push(row);
-            }
-        }
-    }
-    match ended {
-        true => Ok(rows),
-        false => Err(sqlx::Error::WorkerCrashed),
+/// A connection during a read.
+///
+/// The pool tests a connection that comes back, and waits for its answer without a limit. When the client
+/// hung up, the connection's thread may die before it answers (see [`connection`](super::connection)), and
+/// the connection's place in the pool would be lost. So this tests it first, with a limit.
+struct Lent(Option<PoolConnection<Any>>);
+
+impl Lent {
+    fn connection(&mut self) -> &mut PoolConnection<Any> {
+        self.0.as_mut().unwrap_or_else(|| unreachable!("taken only at the end"))
     }
 }
 
-/// A query that can be request twice.
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.0.take() else { return };
+        tokio::spawn(async move {
+            if !matches!(timeout(ABANDONED, connection.ping()).await, Ok(Ok(()))) {
+                connection.close_on_drop();
+            }
+        });
+    }
+}
+
+/// A query that can be sent twice.
 struct Request {
     sql: SqlStr,
     arguments: AnyArguments,

@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Decode, Row as _, Type, any::AnyArguments, query::Query};
 
-use crate::{Error, reader::complete, writer::Tx};
+use crate::{Error, writer::Tx};
 
 pub(super) fn stale(key: &str) -> Error {
     Error::Stale { key: key.to_owned() }
@@ -30,6 +30,5 @@ pub(super) async fn value<T>(
 where
     T: for<'r> Decode<'r, Any> + Type<Any>,
 {
-    // `complete` tells a missing row from a dead connection.
-    complete(tx, query).await?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
+    query.fetch_one(&mut **tx).await?.try_get(0)
 }

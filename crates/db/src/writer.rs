@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, any::AnyConnectOptions, raw_sql};
+use sqlx::{ConnectOptions as _, any::AnyConnectOptions, raw_sql};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::timeout,
@@ -18,8 +18,8 @@ use tokio::{
 
 use super::{
     connect::{ACQUIRE, prepare_postgres, prepare_writer},
+    connection::Connection,
     error::{Trouble, trouble},
-    reader::complete,
 };
 
 /// The PostgreSQL advisory lock of writers. An arbitrary number that must not change between releases.
@@ -37,7 +37,7 @@ pub(super) struct Writer {
 
 #[derive(Debug, Default)]
 struct Slot {
-    connection: Option<AnyConnection>,
+    connection: Option<Connection>,
     closed: bool,
 }
 
@@ -71,16 +71,16 @@ impl Writer {
         Ok(Tx { slot, connection: Some(connection) })
     }
 
-    async fn connect(&self) -> Result<AnyConnection, sqlx::Error> {
+    async fn connect(&self) -> Result<Connection, sqlx::Error> {
         let mut connection = answer(self.options.connect()).await?;
         match self.postgres {
             true => answer(prepare_postgres(&mut connection)).await?,
             false => prepare_writer(&mut connection).await?,
         }
-        Ok(connection)
+        Ok(connection.into())
     }
 
-    async fn enter(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    async fn enter(&self, connection: &mut Connection) -> Result<(), sqlx::Error> {
         if !self.postgres {
             // A deferred transaction of SQLite that reads before it writes can fail instead of
             // waiting for another process.
@@ -108,7 +108,7 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Tx {
     slot: OwnedMutexGuard<Slot>,
-    connection: Option<AnyConnection>,
+    connection: Option<Connection>,
 }
 
 impl Tx {
@@ -123,7 +123,7 @@ impl Tx {
     }
 
     async fn end(mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        let result = complete(&mut self, raw_sql(statement)).await;
+        let result = raw_sql(statement).execute(&mut *self).await;
         let connection = self.connection.take();
         match result {
             Ok(_) => self.slot.connection = connection,
@@ -139,20 +139,20 @@ impl Tx {
 }
 
 impl Deref for Tx {
-    type Target = AnyConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &AnyConnection {
+    fn deref(&self) -> &Connection {
         self.connection.as_ref().unwrap_or_else(|| unreachable!("taken only at the end"))
     }
 }
 
 impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut AnyConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().unwrap_or_else(|| unreachable!("taken only at the end"))
     }
 }
 
-async fn close(connection: AnyConnection) {
+async fn close(connection: Connection) {
     // The cause was reported already.
     let _ = timeout(TIMEOUT, connection.close()).await;
 }

@@ -29,7 +29,12 @@ pub(super) enum Fault {
     Read,
     /// An allocation of SQLite's.
     Allocation,
+    /// An allocation of [`VALUE`] bytes. Many are for the copy of a value of a row.
+    Value,
 }
+
+/// The size of an `sqlite3_value`.
+const VALUE: c_int = 56;
 
 /// The disk of the databases in one folder.
 #[derive(Debug, Default)]
@@ -159,7 +164,7 @@ fn install() {
 }
 
 unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
-    if no_memory() {
+    if no_memory(size) {
         return ptr::null_mut();
     }
     // SAFETY: the arguments are passed on unchanged.
@@ -167,16 +172,20 @@ unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
 }
 
 unsafe extern "C" fn reallocate(old: *mut c_void, size: c_int) -> *mut c_void {
-    if no_memory() {
+    if no_memory(size) {
         return ptr::null_mut();
     }
     // SAFETY: the arguments are passed on unchanged.
     unsafe { memory().xRealloc.expect("set")(old, size) }
 }
 
-fn no_memory() -> bool {
+fn no_memory(size: c_int) -> bool {
     let disk = MINE.try_with(|mine| mine.try_borrow().ok().and_then(|mine| mine.clone()));
-    disk.ok().flatten().is_some_and(|disk| disk.strikes(&[Fault::Allocation]).is_some())
+    let faults: &[Fault] = match size {
+        VALUE => &[Fault::Allocation, Fault::Value],
+        _ => &[Fault::Allocation],
+    };
+    disk.ok().flatten().is_some_and(|disk| disk.strikes(faults).is_some())
 }
 
 /// The part of SQLite's allocation for each file before the original VFS's own file.

@@ -21,7 +21,7 @@ pub(super) const UNDO: &[&str] = &[
 const QUEUED: &str = "2026-01-01T00:00:00Z";
 const LONG: Duration = Duration::from_secs(3600);
 
-fn holder(id: &str, place: &str) -> Holder {
+pub(super) fn holder(id: &str, place: &str) -> Holder {
     Holder { id: id.into(), host: "h".into(), pid: 1, folder: "/f".into(), place: place.into() }
 }
 

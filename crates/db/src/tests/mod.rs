@@ -4,6 +4,7 @@ mod access;
 mod activity;
 mod databases;
 mod deployments;
+mod dying;
 mod failing;
 mod fault;
 mod leases;

@@ -10,37 +10,47 @@ use crate::{
     system::{FirstBoot, Resumed},
 };
 
+/// Stops timers and waits until the boot is over.
+///
+/// These timers run the package manager, and daily and weekly tasks that write to the image: backups of
+/// dpkg's lists, rotated logs, indexes of manual pages and paths. Otherwise images would differ when a
+/// build runs at midnight. After a resume the clock jumps, so they would all run at once, and the package
+/// manager's lock would be held against the customizers. A timer that the guest does not have changes
+/// nothing.
+macro_rules! settle {
+    () => {
+        r##"
+if command -v systemctl > /dev/null; then
+    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer \
+        dpkg-db-backup.timer logrotate.timer man-db.timer man-db-cache-update.timer \
+        mlocate-updatedb.timer plocate-updatedb.timer updatedb.timer \
+        motd-news.timer fwupd-refresh.timer 2> /dev/null &
+    systemctl is-system-running --wait > /dev/null
+    wait
+elif command -v cloud-init > /dev/null; then
+    cloud-init status --wait > /dev/null
+fi"##
+    };
+}
+
 /// Waits until the first boot is over, so that it does not interfere with the first step. With
 /// systemd, this includes cloud-init: running cloud-init's own command costs seconds of Python
 /// under emulation. For images with neither, an answer over SSH is enough.
 ///
-/// The package manager's own timers are stopped in this boot: after a resume the clock jumps, so
-/// that they would all fire at once and hold its lock against the customizers.
-///
 /// A customizer may use the files that the previous one put into /tmp (all of AIB's samples do),
 /// even if the machine was booted from the node between them. So the rule that empties /tmp at boot
 /// is masked until the image is generalized.
-pub(super) const BOOTED: &str = r##"sudo sh -c '
-if command -v systemctl > /dev/null; then
-    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null &
-    systemctl is-system-running --wait > /dev/null
-    wait
-elif command -v cloud-init > /dev/null; then
-    cloud-init status --wait > /dev/null
-fi
+pub(super) const BOOTED: &str = concat!(
+    "sudo sh -c '",
+    settle!(),
+    r##"
 mkdir -p /etc/tmpfiles.d
 test -e /etc/tmpfiles.d/tmp.conf ||
-    echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
+    echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##
+);
 
 /// As [`BOOTED`], for a machine that is only examined: writes nothing to its disk.
-const SETTLED: &str = r##"sudo sh -c '
-if command -v systemctl > /dev/null; then
-    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null &
-    systemctl is-system-running --wait > /dev/null
-    wait
-elif command -v cloud-init > /dev/null; then
-    cloud-init status --wait > /dev/null
-fi'"##;
+const SETTLED: &str = concat!("sudo sh -c '", settle!(), "'");
 
 pub(super) const STAND_IN: &str = include_str!("stand_in.sh");
 const STAND_IN_LIMIT: Duration = Duration::from_secs(5 * 60);
