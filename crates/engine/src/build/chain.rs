@@ -188,3 +188,36 @@ impl Chain {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use images::layout::Layout;
+    use vm::OsType;
+
+    use super::*;
+
+    /// Nodes that people have stay usable: a change of this key makes all of them misses.
+    #[test]
+    fn key_of_given_inputs_is_the_same_in_every_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        let shape = Shape {
+            os: OsType::Linux,
+            vcpus: 2,
+            memory_mib: 4096,
+            disk_bytes: 1 << 30,
+            uefi: true,
+            secure_boot: false,
+            tpm: false,
+            data: Vec::new(),
+            cpu: "host".to_owned(),
+        };
+        let mut chain = Chain { links: Vec::new(), shape, freshness: Freshness::default() };
+        let inputs = BTreeMap::from([("seed".to_owned(), "1".to_owned())]);
+        let store = NodeStore::new(&layout);
+        chain.push(&store, &"0".repeat(64), Role::Boot, "Boot", "first boot", inputs, None);
+        let key = "c52ca79731f1f9bf88f74fe515938ff4698ad8bc21a4f16e32d4e7ee47ed2bfc";
+        assert_eq!(chain.last_key(), key);
+    }
+}

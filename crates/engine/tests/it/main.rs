@@ -14,6 +14,7 @@ mod identities;
 mod matrix;
 mod network;
 mod optimize;
+mod partition;
 mod ram;
 mod replicate;
 mod template;

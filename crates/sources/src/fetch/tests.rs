@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use images::{digest::digest, event::Events, layout::Layout};
+use images::{digest::digest, event::Events, layout::Layout, partition::Partition};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -408,4 +408,39 @@ async fn unusable_coding_is_rejected_by_name() {
         assert!(error.message.contains(says), "{coding}: {error}");
         assert!(!cx.layout.downloads().exists());
     }
+}
+
+/// Another tenant of the service names the checksum of a script that is not its own.
+#[tokio::test]
+async fn checksum_serves_only_what_the_same_part_has_fetched() {
+    let (_folder, whole) = cx();
+    let within = |id: u128| {
+        let partition = Partition::Own(uuid::Uuid::from_u128(id));
+        RunContext { partition, ..whole.clone() }
+    };
+    let (one, other) = (within(1), within(2));
+    let private = Server::start(vec![ok("echo private\n")]).await;
+    let fetched = script(&one, &private.url(), None, None, &quick()).await.unwrap();
+    let sum = Some(fetched.sha256.as_str());
+
+    let closed = Server::start(vec![status("403 Forbidden")]).await;
+    let error = script(&other, &closed.url(), None, sum, &quick()).await.unwrap_err();
+    assert_eq!((error.code, closed.count().await), (ErrorCode::ScriptUnreachable, 1));
+    let shared = RunContext { partition: Partition::Shared, ..whole.clone() };
+    let error = script(&shared, &closed.url(), None, sum, &quick()).await.unwrap_err();
+    assert_eq!((error.code, closed.count().await), (ErrorCode::ScriptUnreachable, 2));
+
+    // Who can read the script itself fetches it once.
+    for _ in 0..2 {
+        let got = script(&other, &private.url(), None, sum, &quick()).await.unwrap();
+        assert_eq!((got.path, private.count().await), (fetched.path.clone(), 2));
+    }
+    script(&one, &closed.url(), None, sum, &quick()).await.unwrap();
+    script(&whole, &closed.url(), None, sum, &quick()).await.unwrap();
+    assert_eq!(closed.count().await, 2);
+
+    // An inline script is as if it were new.
+    let text = b"echo private\n";
+    keep(&within(3), text).await.unwrap();
+    assert!(within(3).partition.has(&whole.layout, Kind::Download, &fetched.sha256));
 }
