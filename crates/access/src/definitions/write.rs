@@ -62,8 +62,8 @@ pub(super) async fn put(
         changed: now,
     };
     app.store().commit(vec![Write::PutRole(role.clone())]).await?;
-    let status = if stored.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(Reply::json(status, view(at, &role)))
+    // For changes, too: Azure's clients take no other status.
+    Ok(Reply::json(StatusCode::CREATED, view(at, &role)))
 }
 
 /// Checks that the caller may do this at all assignable scopes.

@@ -346,7 +346,8 @@ async fn custom_role_is_created_assigned_and_deleted() {
         (&json!("o"), &json!("CustomRole"))
     );
     assert_eq!(server.get(&path).await.unwrap(), made);
-    assert_eq!(server.of("o", Method::Put, &path, &body).await.unwrap().status, StatusCode::OK);
+    let again = server.of("o", Method::Put, &path, &body).await.unwrap();
+    assert_eq!(again.status, StatusCode::CREATED);
 
     // It is listed where it can be assigned, and above only if that is asked for.
     let listed = async |scope: &str, filter: &str| {
