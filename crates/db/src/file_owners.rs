@@ -13,6 +13,8 @@ pub struct FileOwners {
     pub runs: HashSet<String>,
     /// Resource ids of managed images and versions.
     pub images: HashSet<String>,
+    /// The ids of the subscriptions, in lower case. The first one may have no row yet.
+    pub subscriptions: HashSet<String>,
     /// The hidden parts of all templates: they name accounts that have no row until the template is created.
     pub templates: String,
 }
@@ -33,6 +35,8 @@ pub async fn file_owners(url: &str) -> Result<FileOwners, Error> {
                      'microsoft.virtualmachineimages/imagetemplates'";
     owners.accounts.extend(inspector.names("resources", accounts).await?);
     owners.images.extend(inspector.names("resources", images).await?);
+    let subscriptions = "SELECT id FROM subscriptions";
+    owners.subscriptions.extend(inspector.names("subscriptions", subscriptions).await?);
     owners.templates = inspector.names("resources", templates).await?.join("\n");
     owners.runs.extend(inspector.names("runs", "SELECT id FROM runs").await?);
     let deleted = "SELECT name FROM tombstones WHERE kind = 'account'";

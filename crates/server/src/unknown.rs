@@ -41,13 +41,14 @@ pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unkn
     };
     let url = server_folder::database_url(layout, database);
     installation::check(layout, &url).await?;
-    let owners = db::file_owners(&url).await.map_err(server_folder::cannot_open)?;
+    let mut owners = db::file_owners(&url).await.map_err(server_folder::cannot_open)?;
+    owners.subscriptions.insert(identity.subscription.to_string());
     let layout = layout.clone();
-    let found = off_runtime(move || find(&layout, &identity, &owners)).await;
+    let found = off_runtime(move || find(&layout, &owners)).await;
     found.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 
-fn find(layout: &Layout, identity: &Identity, owners: &db::FileOwners) -> io::Result<Vec<Unknown>> {
+fn find(layout: &Layout, owners: &db::FileOwners) -> io::Result<Vec<Unknown>> {
     let mut found = Vec::new();
     for (name, path) in folders(&blobs::root(layout))? {
         // A template in creation has its account's name in quotes.
@@ -62,11 +63,12 @@ fn find(layout: &Layout, identity: &Identity, owners: &db::FileOwners) -> io::Re
             found.push(Unknown { what: "run", bytes: absent::bytes(&path)?, path });
         }
     }
-    // Images of other subscriptions belong to `goldsmith build` and `goldsmith image import`.
-    let own = format!("/subscriptions/{}/", identity.subscription);
+    // Images of subscriptions that the service does not have belong to `goldsmith build` and `goldsmith image import`.
+    let is_ours =
+        |id: &str| id.split('/').nth(2).is_some_and(|id| owners.subscriptions.contains(id));
     for image in Store::open(layout).list().map_err(io::Error::other)? {
         let id = image.record.id.to_lowercase();
-        if id.starts_with(&own) && !owners.images.contains(&id) {
+        if is_ours(&id) && !owners.images.contains(&id) {
             found.push(Unknown {
                 what: "image",
                 bytes: absent::bytes(&image.dir)?,
