@@ -302,15 +302,17 @@ def test_custom_role_is_created_assigned_and_removed(client, service):
     made = client.arm("PUT", definition, ROLES_API, role(group, "Image author"))
     assert made.status == 201, made.text
     assert all(isinstance(made.json()["properties"]["permissions"][0][one], list) for one in LISTS)
-    assert client.arm("PUT", definition, ROLES_API, role(group, "Image author")).status == 200
+    # Set-AzRoleDefinition takes no other status.
+    assert client.arm("PUT", definition, ROLES_API, role(group, "Image author")).status == 201
     taken = client.arm("PUT", f"{scope}/roleDefinitions/{uuid.uuid4()}", ROLES_API, role(group, "image AUTHOR"))
     assert (taken.status, taken.code) == (409, "RoleDefinitionWithSameNameExists")
     named = client.arm("GET", f"{scope}/roleDefinitions?$filter=roleName%20eq%20'Image%20author'", ROLES_API)
     (found,) = named.json()["value"]
     assert found["id"] == made.json()["id"] and found["id"].endswith(found["name"])
     assert found["properties"]["type"] == "CustomRole" and found["properties"]["assignableScopes"] == [group]
+    identity = client.generated("Get-AzUserAssignedIdentity", "GET", f"{IDENTITIES}/builder", IDENTITY_API).json()
     put = client.arm("PUT", f"{scope}/roleAssignments/{uuid.uuid4()}", ASSIGNMENTS_API, {"properties": {
-        "roleDefinitionId": found["id"], "principalId": str(uuid.uuid4()),
+        "roleDefinitionId": found["id"], "principalId": identity["properties"]["principalId"],
     }})
     assert put.status == 201 and put.json()["properties"]["roleDefinitionId"] == found["id"]
     used = client.arm("DELETE", definition, ROLES_API)

@@ -113,6 +113,14 @@ def test_role_definition_is_created_changed_and_deleted(az, folder, group):
     assert az("role", "definition", "list", "--custom-role-only", "true", "--scope", group) == []
 
 
+def test_actions_and_deny_assignments_are_listed(az, service):
+    compute = az("provider", "operation", "show", "--namespace", "Microsoft.Compute")
+    images = next(kind for kind in compute["resourceTypes"] if kind["name"] == "images")
+    assert "Microsoft.Compute/images/read" in [one["name"] for one in images["operations"]]
+    assert len(az("provider", "operation", "list")) > 5
+    assert az("role", "deny-assignment", "list", "--scope", f"/subscriptions/{service.subscription}") == []
+
+
 def test_locked_group_is_not_deleted(az, other_group):
     name = other_group.rsplit("/", 1)[-1]
     made = az("lock", "create", "-n", "keep", "-g", name, "--lock-type", "CanNotDelete", "--notes", "why")
