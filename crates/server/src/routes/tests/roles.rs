@@ -470,3 +470,42 @@ async fn all_actions_are_listed_by_provider() {
     let unknown = server.owner(Method::Get, &unknown, &Value::Null).await;
     assert_eq!(code(unknown), (404, "ProviderNotFound".into()));
 }
+
+#[tokio::test]
+async fn template_creates_a_role_and_assigns_it() {
+    let server = Server::with_group().await;
+    let principal = server.principal("ci").await;
+    let kind = "Microsoft.Authorization/roleDefinitions";
+    let role = "[guid(resourceGroup().id, 'images')]";
+    let id = "[resourceId('Microsoft.Authorization/roleDefinitions', guid(resourceGroup().id, 'images'))]";
+    let mut properties = image_reader(&["resourceGroups/Rg"])["properties"].clone();
+    properties["assignableScopes"] = json!(["[resourceGroup().id]"]);
+    let template = json!({
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "resources": [
+            { "type": kind, "apiVersion": "2022-04-01", "name": role, "properties": properties },
+            {
+                "type": "Microsoft.Authorization/roleAssignments", "apiVersion": "2022-04-01",
+                "name": "[guid(resourceGroup().id, 'assignment')]", "dependsOn": [id],
+                "properties": {
+                    "roleDefinitionId": id, "principalId": principal,
+                    "principalType": "ServicePrincipal",
+                },
+            },
+        ],
+    });
+    let path = "Rg/providers/Microsoft.Resources/deployments/roles";
+    let body = json!({ "properties": { "mode": "Incremental", "template": template } });
+    // Twice: the second deployment changes nothing.
+    for _ in 0..2 {
+        server.put(path, body.clone()).await.unwrap();
+        assert!(tasks::finish(&server.app, Duration::from_secs(60)).await);
+        let shown = server.get(&format!("resourceGroups/{path}")).await.unwrap();
+        assert_eq!(shown["properties"]["provisioningState"], "Succeeded", "{shown}");
+    }
+    let own = server.app.store().assignments_of(&principal).await.unwrap();
+    let roles = server.app.store().role_definitions().await.unwrap();
+    assert_eq!((own.len(), &own[0].role), (1, &roles[0].id));
+    assert_eq!(own[0].scope, Server::in_subscription("resourceGroups/rg").to_lowercase());
+}
