@@ -7,6 +7,7 @@
 //! permissions   the caller's own permissions; deny assignments, of which there are none
 //! operations    all actions that roles can permit
 //! principals    who can have a role
+//! activity      the activity log: who did what
 //! ```
 //!
 //! Invariants:
@@ -15,6 +16,7 @@
 //! - Each change of a role, an assignment or a lock is one commit, so it counts at once and completely.
 //! - Ids of role definitions are those of the subscription in the request: clients compare them as text.
 
+mod activity;
 mod assignments;
 mod definitions;
 mod filter;
@@ -26,6 +28,7 @@ pub mod principals;
 
 use arm::Actions;
 
+pub use activity::{activity, event_categories};
 pub use assignments::{assignments, check_owner_stays};
 pub use definitions::definitions;
 pub use locks::locks;
@@ -45,3 +48,5 @@ pub const DENY_ASSIGNMENTS: Actions = arm::actions!("Microsoft.Authorization/den
 /// The actions on the list of all actions.
 pub const PROVIDER_OPERATIONS: Actions =
     arm::actions!("Microsoft.Authorization/providerOperations");
+/// The actions on the activity log: it is only read.
+pub const EVENTS: Actions = arm::actions!("Microsoft.Insights/eventtypes/values");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use db::Store;
+use db::{Record, Store};
 
 /// The database, the subscription that a request is about, the regions, and the service's URL. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,6 +28,12 @@ impl Context {
     #[must_use]
     pub fn within(&self, subscription: &str) -> Self {
         Self { subscription: subscription.into(), ..self.clone() }
+    }
+
+    /// The same with other events in the commits of the database.
+    #[must_use]
+    pub fn recording(&self, by: Arc<dyn Record>) -> Self {
+        Self { store: self.store.recording(by), ..self.clone() }
     }
 
     /// The database.

@@ -74,6 +74,13 @@ impl Conceal {
         Some(value.to_string().into_bytes())
     }
 
+    /// A message with concealed folders.
+    pub fn message(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        self.text(&mut message);
+        message
+    }
+
     /// A run's event with concealed folders. Output of the guest does not change.
     pub fn event<'e>(&self, event: &'e Event) -> Cow<'e, Event> {
         if self.folders.is_empty() || matches!(event, Event::StepOutput { .. }) {

@@ -4,11 +4,12 @@
 //! ```text
 //! resources (rules for every type) → quotas, read_only → app, blobs
 //! tombstones → blobs → app, run_folder     tasks → app
-//! tombstones → server_folder
+//! tombstones → server_folder                  activity → app, conceal
 //! ```
 //!
 //! This crate does not depend on resource types, sockets or workers.
 
+pub mod activity;
 pub mod app;
 pub mod auth;
 pub mod blobs;

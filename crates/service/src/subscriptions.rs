@@ -4,83 +4,17 @@
 //! Each is a tenant of its own: it sees nothing of the others, and its builds use a part of the cache of
 //! their own, unless the administrator lets it share the cache.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use api::ErrorCode;
 use db::{Store, Subscription, Write};
-use images::{
-    error::{Coded, Error, Result},
-    partition::Partition,
-};
+use images::error::{Coded, Error, Result};
 use jiff::Timestamp;
 use uuid::Uuid;
-
-use crate::App;
 
 /// The display name of the first subscription, until it is renamed.
 const FIRST: &str = "Goldsmith";
 const ENABLED: &str = "Enabled";
 /// The maximum length of a display name, as in Azure.
 const LONGEST_NAME: usize = 64;
-
-/// All subscriptions as of a generation of the database.
-#[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Option<(i64, Arc<[Subscription]>)>>);
-
-impl App {
-    /// All subscriptions, by id. A change by another process may stay unseen for a second.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn subscriptions(&self) -> std::result::Result<Arc<[Subscription]>, db::Error> {
-        // Before the rows: a change between the two makes the entry outdated, never wrong.
-        let generation = self.access_generation().await?;
-        let known = &self.known_subscriptions().0;
-        if let Some((of, all)) = &*known.lock().unwrap_or_else(PoisonError::into_inner)
-            && *of == generation
-        {
-            return Ok(all.clone());
-        }
-        let all: Arc<[Subscription]> =
-            with_first(self.store().subscriptions().await?, &self.settings().subscription).into();
-        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, all.clone()));
-        Ok(all)
-    }
-
-    /// The service for the work of a subscription. `None` if the subscription does not exist.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn enter(&self, id: &str) -> std::result::Result<Option<Self>, db::Error> {
-        let all = self.subscriptions().await?;
-        let found = all.iter().find(|subscription| subscription.id.eq_ignore_ascii_case(id));
-        Ok(found.map(|subscription| self.within(&subscription.id)))
-    }
-
-    /// The service for the work of each subscription.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn in_each(&self) -> std::result::Result<Vec<Self>, db::Error> {
-        let all = self.subscriptions().await?;
-        Ok(all.iter().map(|subscription| self.within(&subscription.id)).collect())
-    }
-
-    /// The part of the cache that builds of this subscription use.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn partition(&self) -> std::result::Result<Partition, db::Error> {
-        let own = self.subscription();
-        let all = self.subscriptions().await?;
-        let shares =
-            all.iter().any(|other| other.id.eq_ignore_ascii_case(own) && other.shares_cache);
-        Ok(match shares {
-            true => Partition::Shared,
-            false => Partition::Own(Uuid::try_parse(own).unwrap_or_default()),
-        })
-    }
-}
 
 /// Adds the row of the first subscription, unless it exists.
 ///
@@ -158,7 +92,7 @@ fn new(id: &str, name: &str) -> Subscription {
 }
 
 /// The rows, and the first subscription if it has no row yet.
-fn with_first(mut all: Vec<Subscription>, first: &str) -> Vec<Subscription> {
+pub(crate) fn with_first(mut all: Vec<Subscription>, first: &str) -> Vec<Subscription> {
     if !all.iter().any(|subscription| subscription.id.eq_ignore_ascii_case(first)) {
         all.push(Subscription { created: Timestamp::UNIX_EPOCH, ..new(first, FIRST) });
         all.sort_by(|one, other| one.id.cmp(&other.id));

@@ -8,7 +8,7 @@ use arm::{
 use authorization::Pattern;
 use serde_json::{Map, Value, json};
 
-use super::write::is_assignable;
+use crate::place;
 
 const CUSTOM: &str = "CustomRole";
 
@@ -113,6 +113,14 @@ fn scopes(given: Option<&Value>, subscriptions: &[String]) -> Result<Vec<String>
             )),
         })
         .collect()
+}
+
+/// Whether a scope is in one of these subscriptions, or is a management group.
+fn is_assignable(scope: &str, subscriptions: &[String]) -> bool {
+    const GROUPS: &str = "/providers/Microsoft.Management/managementGroups/";
+    let own = place::subscription_of(scope).rsplit('/').next().unwrap_or_default();
+    let is_group = scope.get(..GROUPS.len()).is_some_and(|start| is(start, GROUPS));
+    is_group || subscriptions.iter().any(|known| is(known, own))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Writes and deletes role definitions.
 
-use arm::{ApiError, Call, Extension, Reply, fields, is};
+use arm::{ApiError, Call, Extension, Reply, fields};
 use authorization::built_in;
 use db::{RoleDefinition, Write};
 use http::StatusCode;
@@ -124,12 +124,4 @@ pub(super) async fn delete(
     let remove = Write::RemoveRole(stored.id.clone(), stored.revision);
     app.store().commit(vec![remove]).await?;
     Ok(Reply::ok(view(at, &stored)))
-}
-
-/// Whether a scope is in one of these subscriptions, or is a management group.
-pub(super) fn is_assignable(scope: &str, subscriptions: &[String]) -> bool {
-    const GROUPS: &str = "/providers/Microsoft.Management/managementGroups/";
-    let own = place::subscription_of(scope).rsplit('/').next().unwrap_or_default();
-    let is_group = scope.get(..GROUPS.len()).is_some_and(|start| is(start, GROUPS));
-    is_group || subscriptions.iter().any(|known| is(known, own))
 }

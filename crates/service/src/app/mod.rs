@@ -5,6 +5,7 @@ pub mod feeds;
 pub mod quotas;
 mod readiness;
 pub mod replications;
+mod subscriptions;
 
 use std::{
     path::PathBuf,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use arm::Context;
-use db::Store;
+use db::{Record, Store};
 use engine::Host;
 use images::{error::Error, layout::Layout, ownership::Ownership};
 use sources::fetch;
@@ -21,9 +22,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::app::{
     changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
-    replications::Replications,
+    replications::Replications, subscriptions::Known,
 };
-use crate::{rights::RightsCache, subscriptions::Known};
+use crate::{
+    activity::{self, Activities},
+    rights::RightsCache,
+};
 
 /// The validated settings of the service.
 #[derive(Debug, Clone)]
@@ -66,13 +70,17 @@ struct Inner {
     host: OnceLock<Host>,
     rights: RightsCache,
     subscriptions: Known,
+    activities: Activities,
+    /// The database without a record, for events alone.
+    activity_store: Store,
 }
 
 impl App {
     /// Creates the shared state.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
+        let recorded = activity::background(&store, &settings.tenant);
         Self {
-            context: Context::new(store, &settings.subscription, &settings.regions),
+            context: Context::new(recorded, &settings.subscription, &settings.regions),
             inner: Arc::new(Inner {
                 settings,
                 shutdown,
@@ -91,6 +99,8 @@ impl App {
                 host: OnceLock::new(),
                 rights: RightsCache::default(),
                 subscriptions: Known::default(),
+                activities: Activities::default(),
+                activity_store: store,
             }),
         }
     }
@@ -99,6 +109,21 @@ impl App {
     #[must_use]
     pub fn within(&self, subscription: &str) -> Self {
         Self { inner: self.inner.clone(), context: self.context.within(subscription) }
+    }
+
+    /// The same service, with other events in its commits.
+    #[must_use]
+    pub fn recording(&self, by: Arc<dyn Record>) -> Self {
+        Self { inner: self.inner.clone(), context: self.context.recording(by) }
+    }
+
+    /// What the activity log remembers between requests.
+    pub fn activities(&self) -> &Activities {
+        &self.inner.activities
+    }
+
+    pub(crate) fn activity_store(&self) -> &Store {
+        &self.inner.activity_store
     }
 
     /// The id of the subscription whose work this is.

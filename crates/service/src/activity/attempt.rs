@@ -1,0 +1,214 @@
+//! One request that changes something, or is refused.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::Instant;
+
+use arm::{ApiError, Method, Reply, Request, operation::Origin};
+use db::{Activity, Record, ResourceKey, Write};
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    background::{begun, operations},
+    event::{Status, Told, event},
+};
+use crate::{App, conceal::Conceal};
+
+const ASSIGN: &str = "Microsoft.Authorization/roleAssignments/write";
+const UNASSIGN: &str = "Microsoft.Authorization/roleAssignments/delete";
+
+/// An attempt at a change. It is the record of the store that answers the request.
+#[derive(Debug)]
+pub struct Attempt {
+    tenant: String,
+    origin: Origin,
+    method: Method,
+    /// Joins its events, unless it begins an operation, which has an id.
+    operation: String,
+    /// The ids in the body of a new role assignment.
+    assigned: Option<String>,
+    /// The role assignment that it removes.
+    removed: Option<String>,
+    /// Whether its events are written.
+    is_recorded: AtomicBool,
+}
+
+impl Attempt {
+    /// The attempt of a request, whose right is `action`; `None` for reads.
+    pub async fn of(app: &App, request: &Request, action: &str) -> Option<Arc<Self>> {
+        let action = match request.method {
+            Method::Get | Method::Head => return None,
+            Method::Post if action.ends_with("/read") => return None,
+            Method::Post => action.to_owned(),
+            // What cannot be written has the right to read, but that is not what was tried.
+            Method::Put | Method::Patch => with_end(action, "write"),
+            Method::Delete => with_end(action, "delete"),
+        };
+        let assigned = (action == ASSIGN).then(|| ids_of(&request.body)).flatten();
+        let removed = match action == UNASSIGN {
+            true => removed(app, &request.path.text).await,
+            false => None,
+        };
+        Some(Arc::new(Self {
+            tenant: app.settings().tenant.clone(),
+            origin: Origin::of(request, &action),
+            method: request.method,
+            operation: Uuid::now_v7().to_string(),
+            assigned,
+            removed,
+            is_recorded: AtomicBool::new(false),
+        }))
+    }
+
+    /// The service, with the events of this attempt in its commits.
+    #[must_use]
+    pub fn within(self: &Arc<Self>, app: &App) -> App {
+        app.recording(self.clone())
+    }
+
+    /// Records what no commit has recorded: a success without a change, or a failure.
+    pub async fn finish(&self, app: &App, answered: &Result<Reply, ApiError>) {
+        let is_recorded = self.is_recorded.load(Ordering::Acquire);
+        let events = match answered {
+            Ok(_) if is_recorded => return,
+            Ok(reply) => self.pair(&self.operation, Status::Succeeded, reply.status),
+            Err(error) => {
+                if !app.activities().refusals.admit(&self.origin, Instant::now()) {
+                    return;
+                }
+                vec![self.event(&self.operation, failure(app, error))]
+            }
+        };
+        let writes = events.into_iter().map(Write::Activity).collect();
+        if let Err(error) = app.activity_store().commit(writes).await {
+            let Origin { client_id, action, resource_id, .. } = &self.origin;
+            let is_success = answered.is_ok();
+            tracing::error!(
+                %error, client_id, action, resource_id, is_success,
+                "an event cannot be written to the activity log"
+            );
+        }
+    }
+
+    /// The events of a commit that carries out the request.
+    fn own(&self, writes: &[Write]) -> Vec<Activity> {
+        if let Some(row) = begun(writes) {
+            return self.pair(&row.id, Status::Accepted, self.status(writes, StatusCode::ACCEPTED));
+        }
+        self.pair(&self.operation, Status::Succeeded, self.status(writes, StatusCode::OK))
+    }
+
+    /// What the answer to a change will say.
+    fn status(&self, writes: &[Write], otherwise: StatusCode) -> StatusCode {
+        if self.method != Method::Put {
+            return otherwise;
+        }
+        let is_new = writes.iter().any(|write| match write {
+            Write::Insert(row) => row.key() == ResourceKey::of(&self.origin.resource_id),
+            Write::InsertAssignment(_) | Write::InsertDeployment(..) => true,
+            Write::PutRole(row) => row.revision == 0,
+            Write::PutLock(row) => row.revision == 0,
+            _ => false,
+        });
+        if is_new { StatusCode::CREATED } else { StatusCode::OK }
+    }
+
+    fn pair(&self, operation: &str, status: Status, http: StatusCode) -> Vec<Activity> {
+        let mut started = Told::new(Status::Started, None);
+        if let Some(body) = &self.assigned {
+            // Clients read this spelling.
+            started = started.with("requestbody", body.as_str());
+        }
+        let mut ended = Told::new(status, Some(http));
+        if let Some(body) = &self.removed {
+            ended = ended.with("responseBody", body.as_str());
+        }
+        vec![self.event(operation, started), self.event(operation, ended)]
+    }
+
+    fn event(&self, operation: &str, told: Told) -> Activity {
+        event(&self.tenant, &self.origin, operation, told)
+    }
+}
+
+impl Record for Attempt {
+    fn events(&self, writes: &[Write]) -> Vec<Activity> {
+        if self.is_recorded.load(Ordering::Acquire) {
+            return operations(&self.tenant, writes, None);
+        }
+        let mut events = self.own(writes);
+        let own = begun(writes).map(|row| row.id.as_str());
+        events.extend(operations(&self.tenant, writes, own));
+        events
+    }
+
+    fn written(&self, _writes: &[Write]) {
+        self.is_recorded.store(true, Ordering::Release);
+    }
+}
+
+/// The action of another verb on the same type.
+fn with_end(action: &str, verb: &str) -> String {
+    match action.strip_suffix("/read") {
+        Some(kind) => format!("{kind}/{verb}"),
+        None => action.to_owned(),
+    }
+}
+
+/// The event of a failure. Only messages about rights, locks and conflicts are kept: others may repeat what the body has.
+fn failure(app: &App, error: &ApiError) -> Told {
+    let told = Told::new(Status::Failed, Some(error.status)).with("errorCode", error.code.as_str());
+    if !matches!(error.status, StatusCode::FORBIDDEN | StatusCode::CONFLICT) {
+        return told;
+    }
+    let message = Conceal::of(&app.settings().layout).message(&error.message);
+    told.with("message", message)
+}
+
+/// The ids in the body of a role assignment; its texts may be anything.
+fn ids_of(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let text = |name: &str| body["properties"][name].as_str().unwrap_or_default().to_owned();
+    Some(
+        json!({ "properties": {
+            "principalId": text("principalId"),
+            "principalType": text("principalType"),
+            "roleDefinitionId": text("roleDefinitionId"),
+        }})
+        .to_string(),
+    )
+}
+
+/// What a role assignment was.
+async fn removed(app: &App, id: &str) -> Option<String> {
+    // The log does without it if the database fails: then the request fails, too.
+    let row = app.store().assignment(&ResourceKey::of(id)).await.ok()??;
+    Some(
+        json!({ "id": row.id, "name": row.name, "properties": {
+            "principalId": row.principal,
+            "principalType": row.principal_type,
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", row.role),
+            "scope": row.scope,
+        }})
+        .to_string(),
+    )
+}
+
+impl App {
+    /// Writes the rows for refusals that were only counted.
+    pub(super) async fn record_counted_refusals(&self, all: bool) -> Result<(), db::Error> {
+        let over = self.activities().refusals.over(Instant::now(), all);
+        let tenant = &self.settings().tenant;
+        let rows = over.into_iter().map(|(origin, more)| {
+            let told = Told::new(Status::Failed, None)
+                .with("message", format!("{more} more requests of this caller were refused."))
+                .with("more", more);
+            Write::Activity(event(tenant, &origin, &Uuid::now_v7().to_string(), told))
+        });
+        self.activity_store().commit(rows.collect()).await
+    }
+}

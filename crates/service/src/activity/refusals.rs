@@ -1,0 +1,87 @@
+//! Limits the rows that refused requests of one principal can add.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use arm::operation::Origin;
+
+/// How long refusals are counted together.
+const WINDOW: Duration = Duration::from_secs(60);
+/// The rows of a principal in a window.
+const ROWS: u32 = 60;
+/// The principals that are counted at the same time. Beyond it, refusals of others are counted as those of one.
+const PRINCIPALS: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    counts: Mutex<HashMap<String, Count>>,
+}
+
+#[derive(Debug)]
+struct Count {
+    since: Instant,
+    rows: u32,
+    more: u64,
+    /// The last one without a row.
+    last: Option<Origin>,
+}
+
+impl Refusals {
+    /// Counts a refusal. Returns whether it gets a row.
+    pub(super) fn admit(&self, origin: &Origin, now: Instant) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = counts.contains_key(&origin.object_id);
+        let who =
+            if is_known || counts.len() < PRINCIPALS { origin.object_id.as_str() } else { "" };
+        let count = counts.entry(who.to_owned()).or_insert(Count {
+            since: now,
+            rows: 0,
+            more: 0,
+            last: None,
+        });
+        if count.rows < ROWS {
+            count.rows += 1;
+            return true;
+        }
+        count.more += 1;
+        count.last = Some(origin.clone());
+        false
+    }
+
+    /// Ends the windows that are over, or all. Returns the refusals without rows: the last one, and how many.
+    pub(super) fn over(&self, now: Instant, all: bool) -> Vec<(Origin, u64)> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |count: &Count| all || now.saturating_duration_since(count.since) >= WINDOW;
+        let ended = counts.extract_if(|_, count| is_over(count));
+        ended.filter_map(|(_, count)| Some((count.last?, count.more))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principal_has_so_many_rows_a_minute_and_then_one_for_the_rest() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let of = |who: &str| Origin { object_id: who.to_owned(), ..Origin::default() };
+        let rows = (0..100).filter(|_| refusals.admit(&of("a"), now)).count();
+        assert_eq!(rows, 60);
+        assert!(refusals.admit(&of("b"), now));
+        assert!(refusals.over(now, false).is_empty());
+        let later = now + WINDOW;
+        assert_eq!(refusals.over(later, false), [(of("a"), 40)]);
+        assert!(refusals.admit(&of("a"), later));
+    }
+
+    #[test]
+    fn many_principals_share_a_window() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let of = |who: usize| Origin { object_id: who.to_string(), ..Origin::default() };
+        let rows = (0..2 * PRINCIPALS).filter(|who| refusals.admit(&of(*who), now)).count();
+        assert_eq!(rows, PRINCIPALS + ROWS as usize);
+    }
+}
