@@ -1,10 +1,9 @@
-//! Preflight: what is wrong with a template's resources, before anything is made.
+//! Preflight: what is wrong with a template's resources, and what the client may not write of them, before anything is made.
 
 use arm::{ApiError, Call, denied, region};
 use arm_template::{Kind, Rendered, RenderedResource, Resource};
-use authorization::Rule;
+use authorization::Denial;
 use providers::{REGISTRY, namespaces};
-use serde_json::Value;
 
 use crate::{
     ask::url,
@@ -18,7 +17,8 @@ use crate::{
 /// Checks every resource, also of nested deployments, as far as it is known.
 ///
 /// # Errors
-/// `InvalidTemplate`; `InvalidTemplateDeployment` with all mistakes of resources.
+/// `InvalidTemplate`; `InvalidTemplateDeployment` with every resource that the client may not write, or else with all
+/// mistakes of resources.
 pub(crate) async fn all(
     requests: &Requests,
     name: &str,
@@ -29,14 +29,21 @@ pub(crate) async fn all(
     if draft.request.level == Level::Template {
         return Ok(rendered);
     }
-    let mut details = Vec::new();
+    let (mut forbidden, mut details) = (Vec::new(), Vec::new());
     for deployment in rendered.deployments() {
-        for rendered in deployment.resources.iter().filter(|one| one.nested.is_none()) {
-            let resource = deployment.resource(rendered);
-            if let Err(error) = one(requests, resource, rendered).await {
-                details.push(error);
+        for one in &deployment.resources {
+            let resource = deployment.resource(one);
+            match admitted(requests, resource, one, draft.request.level).await? {
+                Err(denial) => forbidden.push(refused(requests, resource, &denial)),
+                Ok(call) if one.nested.is_none() => {
+                    details.extend(mistake(requests, resource, one, &call).await.err());
+                }
+                Ok(_) => {}
             }
         }
+    }
+    if !forbidden.is_empty() {
+        return Err(errors::forbidden(forbidden));
     }
     if details.is_empty() {
         return Ok(rendered);
@@ -55,10 +62,11 @@ fn outputs(rendered: &Rendered) -> Result<(), ApiError> {
 
 /// Checks a resource by its type: whether there is such a type, whether clients may write it, and what the type itself
 /// can say about a body that is completely known.
-async fn one(
+async fn mistake(
     requests: &Requests,
     resource: &Resource,
     rendered: &RenderedResource,
+    call: &Call,
 ) -> Result<(), ApiError> {
     let kind = &*resource.resource_type;
     let (namespace, types) = kind.split_once('/').unwrap_or((kind, ""));
@@ -82,21 +90,36 @@ async fn one(
     if rendered.preview.pending || rendered.preview.secure {
         return Ok(());
     }
-    preflight(requests, known, resource, &body).await
+    known.preflight(requests.app(), call).await
 }
 
-async fn preflight(
+/// The request for a resource as the deployment will make it, as far as it is known.
+async fn admitted(
     requests: &Requests,
-    kind: &dyn arm::ResourceType<service::App>,
     resource: &Resource,
-    body: &Value,
-) -> Result<(), ApiError> {
-    let request = requests.put_request(&url(&resource.id), &resource.api_version, body);
-    let caller = request.caller.clone();
-    let rights = requests.app().rights(&caller).await?;
-    let call = Call::admit(request, rights, &Rule::SignedIn);
-    let call = call.map_err(|denial| denied(&caller, &denial))?;
-    kind.preflight(requests.app(), &call).await
+    rendered: &RenderedResource,
+    level: Level,
+) -> Result<Result<Call, Denial>, ApiError> {
+    let body = json_of(&rendered.preview.body).to_string();
+    let is_read = level == Level::ProviderNoRbac;
+    requests.admitted(&url(&resource.id), &resource.api_version, body, is_read).await
+}
+
+/// A resource that the client may not write, in Azure's words for templates.
+fn refused(requests: &Requests, resource: &Resource, denial: &Denial) -> ApiError {
+    let caller = requests.caller();
+    let error = denied(&caller, denial).target(&*resource.id);
+    let Denial::Missing { need } = denial else { return error };
+    let name = resource.name.rsplit('/').next().unwrap_or_default();
+    let message = format!(
+        "Authorization failed for template resource '{name}' of type '{}'. The client '{}' with object id '{}' does not have permission to perform action '{}' at scope '{}'.",
+        resource.resource_type,
+        caller.client_id,
+        caller.object_id,
+        need.wanted.name(),
+        url(&resource.id)
+    );
+    ApiError { message, ..error }
 }
 
 fn unknown_type(resource: &Resource) -> ApiError {

@@ -62,6 +62,16 @@ pub(crate) fn preflight(name: &str, tracking: &str, details: Vec<ApiError>) -> A
     ApiError { details, ..ApiError::bad_request("InvalidTemplateDeployment", message) }
 }
 
+/// The client may not write resources of the template.
+pub(crate) fn forbidden(details: Vec<ApiError>) -> ApiError {
+    let texts: Vec<&str> = details.iter().map(|one| one.message.as_str()).collect();
+    let message = match texts.as_slice() {
+        [one] => format!("The template deployment failed with error: '{one}'."),
+        all => format!("Deployment failed with multiple errors: '{}'", all.join(":")),
+    };
+    ApiError { details, ..ApiError::bad_request("InvalidTemplateDeployment", message) }
+}
+
 /// The expressions of a resource could not be evaluated when its turn came. The message names resource and place.
 pub(crate) fn expressions(id: &str, error: &Error) -> ApiError {
     ApiError::bad_request("InvalidTemplate", error.message.clone()).target(id)

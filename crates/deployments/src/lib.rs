@@ -34,6 +34,6 @@ mod view;
 mod what_if;
 
 pub use answer::{handle, operations, template_hash};
-pub use manager::{Manager, Routes};
+pub use manager::{Manager, Routes, Rules};
 pub use record::KIND;
 pub use run::resume;

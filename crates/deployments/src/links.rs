@@ -11,6 +11,7 @@ use service::App;
 use sources::fetch;
 
 use crate::{
+    manager::Requests,
     request::Request,
     source::{self, Source},
 };
@@ -37,17 +38,17 @@ pub(crate) struct Links {
 ///
 /// # Errors
 /// `InvalidTemplateLink`, `InvalidContentLink`, `InvalidTemplateSpec`.
-pub(crate) async fn follow(app: &App, request: &Request) -> Result<Links, ApiError> {
+pub(crate) async fn follow(requests: &Requests, request: &Request) -> Result<Links, ApiError> {
     let mut links = Links::default();
     if request.template.is_none()
         && let Some(link) = &request.template_link
     {
-        links.add_template(app, link, None).await?;
+        links.add_template(requests, link, None).await?;
     }
     if request.parameters.is_none()
         && let Some(link) = &request.parameters_link
     {
-        links.add_parameters(app, link, None).await?;
+        links.add_parameters(requests, link, None).await?;
     }
     Ok(links)
 }
@@ -56,11 +57,11 @@ impl Links {
     /// Fetches a template. A relative path starts at `base`.
     pub(crate) async fn add_template(
         &mut self,
-        app: &App,
+        requests: &Requests,
         link: &Value,
         base: Option<&Source>,
     ) -> Result<(), ApiError> {
-        let (text, source) = text(app, link, base, "templateLink").await?;
+        let (text, source) = text(requests, link, base, "templateLink").await?;
         (self.template, self.source) = (Some(text), Some(source));
         Ok(())
     }
@@ -68,11 +69,11 @@ impl Links {
     /// Fetches parameters. A relative path starts at `base`.
     pub(crate) async fn add_parameters(
         &mut self,
-        app: &App,
+        requests: &Requests,
         link: &Value,
         base: Option<&Source>,
     ) -> Result<(), ApiError> {
-        let (text, _source) = text(app, link, base, "parametersLink").await?;
+        let (text, _source) = text(requests, link, base, "parametersLink").await?;
         self.parameters = Some(text);
         Ok(())
     }
@@ -84,7 +85,7 @@ impl Links {
 /// # Errors
 /// As [`follow`].
 async fn text(
-    app: &App,
+    requests: &Requests,
     link: &Value,
     base: Option<&Source>,
     field: &str,
@@ -104,8 +105,8 @@ async fn text(
         .target(&path)
     })?;
     let text = match &source {
-        Source::Uri(uri) => fetched(app, uri).await,
-        Source::Spec { id, path } => source::of_spec(app, id, path).await,
+        Source::Uri(uri) => fetched(requests.app(), uri).await,
+        Source::Spec { id, path } => source::of_spec(requests, id, path).await,
     };
     Ok((text.map_err(|error| error.target(path))?, source))
 }

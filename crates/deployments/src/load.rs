@@ -40,7 +40,7 @@ pub(crate) async fn draft(
     name: &str,
     request: Request,
 ) -> Result<Draft, ApiError> {
-    let links = links::follow(requests.app(), &request).await?;
+    let links = links::follow(requests, &request).await?;
     draft_with(requests, place, name, request, links)
 }
 
@@ -201,10 +201,10 @@ pub(crate) async fn nested_links(requests: &Requests, nested: &Nested) -> Result
     let mut links = Links::default();
     let base = tree::base(nested);
     if let Some(link) = &nested.template_link {
-        links.add_template(requests.app(), &tree::link_value(link), base.as_ref()).await?;
+        links.add_template(requests, &tree::link_value(link), base.as_ref()).await?;
     }
     if let Some(link) = &nested.parameters_link {
-        links.add_parameters(requests.app(), &tree::link_value(link), base.as_ref()).await?;
+        links.add_parameters(requests, &tree::link_value(link), base.as_ref()).await?;
     }
     Ok(links)
 }

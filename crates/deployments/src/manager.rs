@@ -2,9 +2,10 @@
 //!
 //! So a resource of a template gets the same checks, quotas and operations as one that the client puts itself.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
 
-use arm::{ApiError, Call, Caller, Method, Path, Reply, operation::Origin};
+use arm::{ApiError, Call, Caller, Method, Path, Reply, denied, operation::Origin};
+use authorization::{Denial, Need, Rights, Rule, Scope};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,11 +18,15 @@ const WRITE: &str = "Microsoft.Resources/deployments/write";
 pub type Routes =
     fn(App, arm::Request) -> Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
+/// What the routes ask of a request's caller before they do anything.
+pub type Rules = fn(&arm::Request) -> Rule;
+
 /// The service, and the routes to its resources. Cheap to clone.
 #[derive(Clone)]
 pub struct Manager {
     pub(crate) app: App,
     routes: Routes,
+    rules: Rules,
 }
 
 impl fmt::Debug for Manager {
@@ -31,9 +36,9 @@ impl fmt::Debug for Manager {
 }
 
 impl Manager {
-    /// A deployment's requests go through these routes.
-    pub fn new(app: App, routes: Routes) -> Self {
-        Self { app, routes }
+    /// A deployment's requests go through these routes, which have these rules.
+    pub fn new(app: App, routes: Routes, rules: Rules) -> Self {
+        Self { app, routes, rules }
     }
 
     /// Requests in the name of a client.
@@ -108,6 +113,46 @@ impl Requests {
         }
     }
 
+    /// The write of a resource as a call to check, if the client may make it now. If `is_read`, the client need only be
+    /// able to read the resource: the checks of a type themselves change nothing and read nothing.
+    ///
+    /// # Errors
+    /// What the client lacks, or the database fails.
+    pub(crate) async fn admitted(
+        &self,
+        id: &str,
+        api_version: &str,
+        body: String,
+        is_read: bool,
+    ) -> Result<Result<Call, Denial>, ApiError> {
+        let request = self.request(Method::Put, id, api_version, body);
+        let mut rights = self.app().rights(&request.caller).await?;
+        let mut asked = request.clone();
+        if is_read {
+            asked.method = Method::Get;
+        }
+        let rule = (self.manager.rules)(&asked);
+        if is_read {
+            if let Err(denial) = rights.rule(&rule) {
+                return Ok(Err(denial));
+            }
+            rights = Arc::new(Rights::everything());
+        }
+        Ok(Call::admit(request, rights, &rule))
+    }
+
+    /// Checks that the client may read what a deployment reads beside its routes.
+    ///
+    /// # Errors
+    /// `AuthorizationFailed`
+    pub(crate) async fn may_read(&self, id: &str) -> Result<(), ApiError> {
+        let key = db::ResourceKey::of(id);
+        let wanted = arm::read_of(&arm::kind_of(&key));
+        let need = Need::new(wanted, Scope::parse(key.as_str()));
+        let rights = self.app().rights(&self.caller()).await?;
+        rights.check(&need).map_err(|denial| denied(&self.caller(), &denial))
+    }
+
     pub(crate) fn manager(&self) -> &Manager {
         &self.manager
     }
@@ -171,11 +216,6 @@ impl Requests {
         }
         // A write that has begun ends also when the deployment's task stops.
         tasks::to_the_end(&self.manager.app, answer).await
-    }
-
-    /// The request that would write a resource.
-    pub(crate) fn put_request(&self, id: &str, api_version: &str, body: &Value) -> arm::Request {
-        self.request(Method::Put, id, api_version, body.to_string())
     }
 
     fn request(&self, method: Method, id: &str, api_version: &str, body: String) -> arm::Request {

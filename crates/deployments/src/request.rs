@@ -70,8 +70,10 @@ pub(crate) struct Debug {
 /// How far a validation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Also the checks of the resource types.
+    /// Also the checks of the resource types, and whether the client may write the resources.
     Provider,
+    /// The same for a client that may only read them.
+    ProviderNoRbac,
     /// The template alone.
     Template,
 }
@@ -193,7 +195,8 @@ fn level(value: Option<&Value>) -> Result<Level, ApiError> {
     match word(value, "properties.validationLevel")? {
         Some(text) if is(text, "Template") => Ok(Level::Template),
         None => Ok(Level::Provider),
-        Some(text) if is(text, "Provider") || is(text, "ProviderNoRbac") => Ok(Level::Provider),
+        Some(text) if is(text, "Provider") => Ok(Level::Provider),
+        Some(text) if is(text, "ProviderNoRbac") => Ok(Level::ProviderNoRbac),
         Some(text) => Err(field(
             "properties.validationLevel",
             &format!("the level '{text}' is not one of Provider, ProviderNoRbac, Template"),

@@ -5,7 +5,8 @@ use db::ResourceKey;
 use providers::template_specs::version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use service::App;
+
+use crate::manager::Requests;
 
 /// Where a template came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,15 +54,16 @@ impl Source {
 /// The text of a template of a spec's version.
 ///
 /// # Errors
-/// `InvalidTemplateSpec`
-pub(crate) async fn of_spec(app: &App, id: &str, path: &str) -> Result<String, ApiError> {
+/// `AuthorizationFailed`, `InvalidTemplateSpec`
+pub(crate) async fn of_spec(requests: &Requests, id: &str, path: &str) -> Result<String, ApiError> {
+    requests.may_read(id).await?;
     let wrong = |why: String| {
         ApiError::bad_request(
             "InvalidTemplateSpec",
             format!("Unable to retrieve the template content from the resource ID '{id}': {why}."),
         )
     };
-    let row = app.store().resource(&ResourceKey::of(id)).await?;
+    let row = requests.app().store().resource(&ResourceKey::of(id)).await?;
     let row = row.filter(|row| is(&row.kind, version::NAME)).ok_or_else(|| {
         let example = ".../providers/Microsoft.Resources/templateSpecs/{name}/versions/{version}";
         wrong(format!("there is no such version of a template spec. Its id is '{example}'"))

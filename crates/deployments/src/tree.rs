@@ -123,6 +123,10 @@ impl Known {
         }
         for (key, id) in std::mem::take(self.open_groups.get_mut()) {
             let row = requests.app().store().resource(&db::ResourceKey::of(&id)).await?;
+            // Its place and tags are told to the template.
+            if row.is_some() {
+                requests.may_read(&id).await?;
+            }
             self.groups.insert(key, row);
             is_new = true;
         }
@@ -130,10 +134,10 @@ impl Known {
             let OpenLinks { base, template, parameters } = open;
             let mut links = Links::default();
             if let Some(link) = template {
-                links.add_template(requests.app(), &link, base.as_ref()).await?;
+                links.add_template(requests, &link, base.as_ref()).await?;
             }
             if let Some(link) = parameters {
-                links.add_parameters(requests.app(), &link, base.as_ref()).await?;
+                links.add_parameters(requests, &link, base.as_ref()).await?;
             }
             self.linked.insert(key, linked(&links)?);
             is_new = true;

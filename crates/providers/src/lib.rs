@@ -6,6 +6,7 @@
 pub mod compute;
 mod identity;
 pub mod image_builder;
+mod linked;
 pub mod machine;
 pub mod namespaces;
 mod network;

@@ -46,7 +46,11 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, ApiErro
 
 /// What deployments need: their resources go through these routes, too.
 pub(crate) fn manager(app: &App) -> Manager {
-    Manager::new(app.clone(), |app, request| Box::pin(async move { handle(&app, request).await }))
+    Manager::new(
+        app.clone(),
+        |app, request| Box::pin(async move { handle(&app, request).await }),
+        |request| Target::of(request).rule(request.method, &request.path),
+    )
 }
 
 impl Target {

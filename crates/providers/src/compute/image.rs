@@ -9,12 +9,17 @@ use arm::{
     rows,
 };
 use async_trait::async_trait;
+use authorization::Need;
 use db::ResourceKey;
 use serde_json::{Map, Value, json};
 use service::App;
 
+use crate::linked;
+
 const ACTIONS: Actions = arm::actions!("Microsoft.Compute/images");
 const NAME: &str = ACTIONS.kind;
+const EXPORT_DISK: &str = "Microsoft.Compute/disks/beginGetAccess/action";
+const EXPORT_SNAPSHOT: &str = "Microsoft.Compute/snapshots/beginGetAccess/action";
 /// Possible sources of an image, of which it has one.
 const DISKS: [&str; 3] = ["blobUri", "managedDisk", "snapshot"];
 
@@ -31,6 +36,11 @@ impl ResourceType<App> for Image {
         &["2026-04-01", "2024-11-01", "2024-07-01", "2023-03-01", "2020-06-01", "2019-12-01"]
     }
 
+    async fn preflight(&self, _app: &App, call: &Call) -> Result<(), ApiError> {
+        let properties = properties(&call.json()?)?;
+        linked::check(call, ACTIONS.write, &copied(&properties))
+    }
+
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
@@ -41,6 +51,9 @@ impl ResourceType<App> for Image {
             Some(image) => unchanged(&object, &image.body["properties"])?,
             None => properties(&object)?,
         };
+        if existing.is_none() {
+            linked::check(call, ACTIONS.write, &copied(&properties))?;
+        }
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = document(&location, &tags, properties);
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
@@ -91,6 +104,19 @@ fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiEr
         }
     }
     Ok(before.clone())
+}
+
+/// What the caller needs at the disks that it makes the image of.
+fn copied(properties: &Value) -> Vec<Need> {
+    let storage = &properties["storageProfile"];
+    let data = storage["dataDisks"].as_array().into_iter().flatten();
+    let mut needs = Vec::new();
+    for disk in [&storage["osDisk"]].into_iter().chain(data) {
+        for (field, action) in [("managedDisk", EXPORT_DISK), ("snapshot", EXPORT_SNAPSHOT)] {
+            needs.extend(disk_of(&disk[field]).map(|id| linked::need(action, id)));
+        }
+    }
+    needs
 }
 
 /// A reference to a disk: a string, or an object with an `id`.

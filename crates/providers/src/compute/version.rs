@@ -6,9 +6,10 @@
 use arm::{
     Actions, ApiError, Call, Reply, ResourceType,
     fields::{self, choice, invalid, missing},
-    region, rows,
+    kind_of, read_of, region, rows,
 };
 use async_trait::async_trait;
+use authorization::{Need, Scope};
 use db::ResourceKey;
 use images::{config::Config, region_set::RegionSet};
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use service::{App, app::changes::Change};
 
-use crate::compute::targets::homes;
+use crate::{compute::targets::homes, linked};
 
 const ACTIONS: Actions = arm::actions!("Microsoft.Compute/galleries/images/versions");
 const NAME: &str = ACTIONS.kind;
@@ -59,6 +60,12 @@ impl ResourceType<App> for Version {
         Ok(Some(rows::with_etag(Reply::ok(body), &version)))
     }
 
+    async fn preflight(&self, _app: &App, call: &Call) -> Result<(), ApiError> {
+        let new = fields::properties(&call.json()?)?;
+        let storage = new.get("storageProfile").unwrap_or(&Value::Null);
+        linked::check(call, ACTIONS.write, &copied(storage))
+    }
+
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
@@ -78,6 +85,7 @@ impl ResourceType<App> for Version {
         let targets = before["publishingProfile"]["targetRegions"].clone();
         let storage = storage(new.get("storageProfile"), &before["storageProfile"])?;
         if existing.is_none() {
+            linked::check(call, ACTIONS.write, &copied(&storage))?;
             check_source(app, &storage).await?;
             super::reserve(app, &key).await?;
         }
@@ -299,6 +307,13 @@ fn storage(new: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
         .target(STORAGE));
     }
     Ok(Value::Object(new))
+}
+
+/// What the caller must be able to read: that which the version is a copy of.
+fn copied(storage: &Value) -> Vec<Need> {
+    let ids = [&storage["source"]["id"], &storage["osDiskImage"]["source"]["id"]];
+    let ids = ids.into_iter().filter_map(Value::as_str).map(ResourceKey::of);
+    ids.map(|key| Need::new(read_of(&kind_of(&key)), Scope::parse(key.as_str()))).collect()
 }
 
 /// An image of this service that a version is made from must be there.

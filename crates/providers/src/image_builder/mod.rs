@@ -28,6 +28,7 @@ mod provision;
 mod reconcile;
 pub mod record;
 mod replicated;
+mod rights;
 mod run;
 pub mod runs;
 mod schedules;
@@ -63,6 +64,7 @@ pub use self::{
     due::{check_schedules, reconcile_schedules},
     failure::Fault,
     reconcile::{reconcile_sources, run_ended},
+    rights::confirm,
     versions::with_latest,
 };
 use self::{

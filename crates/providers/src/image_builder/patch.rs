@@ -19,6 +19,7 @@ use super::{
     failure::Failure,
     load_existing, machine, provision,
     record::TemplateRecord,
+    rights::{self, Parts},
     schedules, source, start,
     state::{self, Event, State},
     triggers, version,
@@ -118,7 +119,7 @@ impl Change {
         let wanted = self.requested(template.run_input());
         let version = version(call).max(stored);
         let typed = read(&wanted, version, call)?;
-        self.check(app, &typed, template).await?;
+        self.check(app, call, &typed, template).await?;
         if self.tags.is_some() {
             schedules::check(&json!(typed.tags))?;
         }
@@ -129,9 +130,16 @@ impl Change {
     async fn check(
         &self,
         app: &App,
+        call: &Call,
         typed: &Template,
         template: &TemplateRecord,
     ) -> Result<(), ApiError> {
+        let parts = Parts {
+            identity: self.identity.is_some(),
+            machine: self.vm_profile.is_some(),
+            fixed: false,
+        };
+        rights::check_caller(app, call, typed, parts).await?;
         if self.identity.is_some()
             && let Some(Identity::UserAssigned { id }) = &typed.identity
         {
@@ -148,6 +156,7 @@ impl Change {
             engine::build::check_sizes(typed).map_err(refuse)?;
             machine::check(app, typed).await.map_err(refuse)?;
         }
+        self.check_identity(app, typed).await?;
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;
             triggers::keeps(app, template, typed).await?;
@@ -160,6 +169,19 @@ impl Change {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the identity may do what the changed template asks. One that is left without an identity keeps its
+    /// state; its runs fail.
+    async fn check_identity(&self, app: &App, typed: &Template) -> Result<(), ApiError> {
+        let is_changed =
+            self.identity.is_some() || self.vm_profile.is_some() || self.distribute.is_some();
+        if !is_changed || !matches!(typed.identity, Some(Identity::UserAssigned { .. })) {
+            return Ok(());
+        }
+        rights::check(app, typed).await?.map_err(|failure| {
+            ApiError::new(http::StatusCode::FORBIDDEN, failure.code, failure.message)
+        })
     }
 }
 

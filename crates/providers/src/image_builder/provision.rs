@@ -14,7 +14,7 @@ use super::{
     failure::{Failure, Fault},
     machine, pin,
     record::{Indexed, TemplateRecord},
-    run, schedules, source, staging,
+    rights, run, schedules, source, staging,
 };
 use crate::{
     compute::targets,
@@ -78,6 +78,8 @@ pub(super) async fn attempt(app: &App, operation: &Operation) -> Result<(), db::
 /// Fills in what only the lookups could tell. Returns the further writes.
 async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>, Fault<Failure>> {
     let typed = template.template()?.clone();
+    // First: of what the identity may not read, nobody learns whether it exists.
+    rights::check(app, &typed).await??;
     engine::build::check_sizes(&typed)?;
     Error::all(targets::faults(app, &typed, None).await?)?;
     let exact = source::resolve(app, &typed).await??;

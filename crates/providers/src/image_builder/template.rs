@@ -12,6 +12,7 @@ use super::{
     API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATE_ACTIONS, TEMPLATES, body, check, check_name,
     delete, patch,
     record::{Hidden, TemplateRecord},
+    rights::{self, Parts},
     run, schedules, staging, start, version, view,
 };
 use crate::storage;
@@ -37,6 +38,7 @@ impl ResourceType<App> for ImageTemplates {
     async fn preflight(&self, app: &App, call: &Call) -> Result<(), ApiError> {
         check_name("image template", call.path.names().first().copied().unwrap_or_default())?;
         let (_sent, template) = check::template(call)?;
+        rights::check_caller(app, call, &template, Parts::ALL).await?;
         let location = template.location.as_deref().unwrap_or_default();
         region::check(app.context(), TEMPLATES, location)?;
         schedules::check(&json!(template.tags))
@@ -50,6 +52,7 @@ impl ResourceType<App> for ImageTemplates {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;
+        rights::check_caller(app, call, &template, Parts::ALL).await?;
         let location = template.location.as_deref().unwrap_or_default();
         let location = region::check(app.context(), TEMPLATES, location)?;
         check::identities(app, &template).await?;

@@ -21,7 +21,7 @@ use http::StatusCode;
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use service::Settings;
+use service::{Settings, roles};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -49,7 +49,8 @@ struct Service {
 }
 
 impl Service {
-    /// A service with a group `rg` in `westus` and an identity `ide1` in it.
+    /// A service with a group `rg` in `westus`, and the identities `ide1` and `ide2` in it, which may do all that a
+    /// template needs.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path()).await;
@@ -62,6 +63,9 @@ impl Service {
             let ids =
                 json!({ "principalId": format!("p-{name}"), "clientId": format!("c-{name}") });
             service.insert(&identity(name), kind, json!({ "properties": ids })).await;
+            for role in [roles::CONTRIBUTOR, roles::BLOB_READER] {
+                service.assign(name, role, &format!("/subscriptions/{SUBSCRIPTION}")).await;
+            }
         }
         service
     }
@@ -85,6 +89,13 @@ impl Service {
             hidden,
         };
         self.app.store().commit(vec![Write::Insert(resource)]).await.unwrap();
+    }
+
+    /// Gives an identity a role.
+    async fn assign(&self, name: &str, role: &str, scope: &str) {
+        let principal = format!("p-{name}");
+        let row = roles::assignment(scope, &principal, roles::SERVICE_PRINCIPAL, role);
+        self.app.store().commit(vec![Write::InsertAssignment(row)]).await.unwrap();
     }
 
     /// Waits until all background work has ended.

@@ -10,7 +10,7 @@ use images::{
 };
 use providers::{
     compute::targets,
-    image_builder::{Fault, record::RunInput, run_ended, with_latest},
+    image_builder::{self, Fault, record::RunInput, run_ended, with_latest},
 };
 use service::App;
 
@@ -108,6 +108,8 @@ async fn prepare(
     if run.state == RunState::Canceling {
         return Err(Error::new(ErrorCode::Canceled, "canceled before the build").into());
     }
+    // First: of what the template's identity may not read, nobody learns whether it exists.
+    image_builder::confirm(app, &input.template).await?;
     targets::reserve(app, &input.template).await?;
     Error::all(targets::faults(app, &input.template, Some(&run.id)).await?)?;
     let place = staged::place(app, run).await?;

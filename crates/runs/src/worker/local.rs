@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Capacity,
+    admission::Admission,
     executor::{Ended, Executor, Job, Progress},
     journal::Journal,
     metadata::OfRun,
@@ -211,7 +212,8 @@ impl Inner {
         cx.log_bytes = None;
         cx.region_set = job.region_set;
         cx.worked = job.worked;
-        cx.ownership = self.app.ownership();
+        let app = self.app.within(&job.subscription);
+        cx.ownership = Some(Arc::new(Admission::new(app, job.input.template.clone())));
         cx.partition = job.partition;
         cx.subscription = Some(job.subscription.into());
         let request = Request {

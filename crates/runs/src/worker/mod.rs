@@ -8,6 +8,7 @@
 //!
 //! A terminal state is written when the engine has returned, and it returns when everything is released.
 
+mod admission;
 mod choose;
 mod execute;
 mod executor;

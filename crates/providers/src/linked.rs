@@ -1,0 +1,19 @@
+//! Rights that the caller of a write needs at other resources than the one it writes: at an identity to assign, at a subnet
+//! to join, at an image to copy.
+
+use arm::{ApiError, Call, denied};
+use authorization::{Need, Scope, Wanted};
+
+/// An action at a resource by its id.
+pub(crate) fn need(action: &'static str, id: &str) -> Need {
+    Need::new(Wanted::action(action), Scope::parse(id))
+}
+
+/// Checks that the caller has the rights at all that its write names.
+///
+/// # Errors
+/// 403 `LinkedAuthorizationFailed`
+pub(crate) fn check(call: &Call, write: &'static str, also: &[Need]) -> Result<(), ApiError> {
+    let of = need(write, &call.path.text);
+    call.rights().linked(&of, also).map_err(|denial| denied(&call.caller, &denial))
+}
