@@ -67,3 +67,58 @@ impl App {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use db::Store;
+    use images::layout::Layout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Settings, subscriptions};
+
+    const FIRST: &str = "11111111-2222-3333-4444-555555555555";
+
+    async fn app(dir: &tempfile::TempDir) -> App {
+        let url = format!("sqlite://{}", dir.path().join("db").display());
+        let settings = Settings {
+            layout: Layout::new(dir.path().join("cache"), dir.path().join("data")),
+            dir: dir.path().to_owned(),
+            regions: vec!["westus2".to_owned()],
+            tenant: "t".to_owned(),
+            subscription: FIRST.to_owned(),
+        };
+        App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn changes_of_subscriptions_count_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = app(&dir).await;
+        let names = async || {
+            let all = app.subscriptions().await.unwrap();
+            let mut names: Vec<String> = all.iter().map(|one| one.name.clone()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names().await, ["Goldsmith"], "the first one has no row yet");
+        subscriptions::begin(app.store(), FIRST).await.unwrap();
+        let other = subscriptions::create(app.store(), "Other").await.unwrap();
+        assert_eq!(names().await, ["Goldsmith", "Other"]);
+        subscriptions::rename(app.store(), "other", "Else").await.unwrap();
+        subscriptions::begin(app.store(), FIRST).await.unwrap();
+        assert_eq!(names().await, ["Else", "Goldsmith"]);
+        let taken = subscriptions::rename(app.store(), &other.id, "GOLDSMITH").await.unwrap_err();
+        assert_eq!(taken.code, api::ErrorCode::Conflict);
+
+        let within = app.enter(&other.id.to_uppercase()).await.unwrap().unwrap();
+        assert_eq!(within.subscription(), other.id);
+        assert!(app.enter("77777777-0000-0000-0000-000000000000").await.unwrap().is_none());
+        let own = Partition::Own(Uuid::try_parse(&other.id).unwrap());
+        assert_eq!(within.partition().await.unwrap(), own);
+        subscriptions::share_cache(app.store(), "Else", true).await.unwrap();
+        assert_eq!(within.partition().await.unwrap(), Partition::Shared);
+        assert_ne!(app.partition().await.unwrap(), Partition::Shared);
+        assert_eq!(app.in_each().await.unwrap().len(), 2);
+    }
+}
