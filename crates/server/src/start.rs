@@ -25,7 +25,7 @@ use runs::{
     worker::{self, Limits, Local},
 };
 use service::{
-    App, Settings,
+    App, Settings, activity as activity_log,
     auth::{
         Auth, SigningKey,
         principal::{self, Credentials},
@@ -40,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    http, installation,
+    activity, http, installation,
     lease::Lease,
     limits,
     listener::{self, GRACE},
@@ -75,6 +75,8 @@ pub struct Options {
     pub machines: Machines,
     /// How long to keep logs of runs after the deletion of their template.
     pub log_retention: Duration,
+    /// The options of the activity log.
+    pub activity: activity::Options,
     /// The options of triggers and schedules.
     pub triggers: trigger::Options,
     /// The reserve of free bytes on the file systems of data and cache. Below it, runs and fetches wait.
@@ -197,14 +199,16 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let trust = Trust::new(newest, options.log_retention, Reading::now());
     subscriptions::begin(app.store(), app.subscription()).await?;
     // Late, because the secret would be lost if a later step failed.
-    let upgraded = roles::begin(app.store(), app.subscription()).await?;
-    let administrator = administrator(app.store()).await?;
+    let recorded = activity_log::by_service(app.store());
+    let upgraded = roles::begin(&recorded, app.subscription()).await?;
+    let administrator = administrator(&recorded).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
     let sweeping = retention::keep_sweeping(app.clone(), options.log_retention, trust);
     tasks::spawn(&app, "retention", sweeping);
     tasks::spawn(&app, "installation", installation::copy_marks(app.clone()));
+    activity::spawn(&app, &options.activity, newest);
     trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.all.clone(), own, metrics, budgets);
@@ -231,13 +235,14 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     })
 }
 
-/// The database, for commands beside a running server.
+/// The database, for commands beside a running server. Their changes are in the activity log.
 ///
 /// # Errors
 /// The database cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     check_database(url.unwrap_or_default())?;
-    installation::open_for_command(layout, &database_url(layout, url)).await
+    let store = installation::open_for_command(layout, &database_url(layout, url)).await?;
+    Ok(activity_log::by_command(&store))
 }
 
 /// Rejects the URL of a database on another machine without a TLS mode.
@@ -390,7 +395,7 @@ async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     if !principal::list(store).await?.is_empty() {
         return Ok(None);
     }
-    principal::create_owner(store, ADMINISTRATOR).await.map(Some)
+    roles::create_owner(store, ADMINISTRATOR).await.map(Some)
 }
 
 #[cfg(test)]
@@ -424,6 +429,7 @@ mod tests {
             fetch: fetch::Limits::for_others([]),
             machines: machines().await,
             log_retention: DAY,
+            activity: activity::Options { dir: None, keep: DAY },
             triggers: trigger::Options { interval: DAY, failures: 3 },
             token_lifetime: DAY,
             lease: GRACE,

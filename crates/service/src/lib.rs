@@ -19,7 +19,6 @@ pub mod query;
 pub mod quotas;
 pub mod read_only;
 mod resources;
-mod rights;
 pub mod roles;
 pub mod run_folder;
 pub mod server_folder;

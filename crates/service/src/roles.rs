@@ -13,6 +13,11 @@ mod directory;
 mod grant;
 mod upgrade;
 
+use crate::auth::{
+    credentials::Valid,
+    principal::{self, Credentials},
+};
+
 pub use directory::{Directory, Named};
 pub use grant::{Granted, check, grant, granted, revoke};
 pub use upgrade::{Upgraded, begin};
@@ -56,6 +61,14 @@ pub fn ownership(client: &Client, scope: &str) -> Vec<Write> {
         .map(|role| assignment(scope, &client.object_id, SERVICE_PRINCIPAL, role))
         .map(Write::InsertAssignment)
         .into()
+}
+
+/// Creates a service principal that is Owner of everything, and owns all blobs.
+///
+/// # Errors
+/// As [`principal::create`].
+pub async fn create_owner(store: &Store, name: &str) -> Result<Credentials> {
+    principal::create_with(store, name, Valid::default(), |client| ownership(client, "")).await
 }
 
 /// The display name of a role by its GUID.

@@ -1,7 +1,7 @@
 //! The login endpoint, in the forms of Entra and of AD FS: discovery, keys, and tokens for service
 //! principals. As there are no users, it supports no other grants.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use arm::ApiError;
 use axum::{extract::Request, response::Response};
@@ -113,6 +113,59 @@ pub(super) async fn token(site: &Site, request: Request, tenant: Option<&str>) -
     response
 }
 
+/// The fields of a request for a token.
+struct Form(BTreeMap<String, String>);
+
+impl Form {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Box<Response>> {
+        self.field(name).ok_or_else(|| {
+            let text = format!(
+                "AADSTS900144: The request body must contain the following parameter: '{name}'."
+            );
+            refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_144, &text)
+        })
+    }
+
+    /// What the client shows.
+    fn proof<'a>(&'a self, endpoints: &'a [String]) -> Result<Proof<'a>, Box<Response>> {
+        match self.field("client_assertion") {
+            Some(token) if self.field("client_assertion_type") == Some(ASSERTION) => {
+                Ok(Proof::Assertion(token, endpoints))
+            }
+            Some(_) => {
+                let text =
+                    format!("AADSTS90023: The 'client_assertion_type' must be '{ASSERTION}'.");
+                Err(refusal(StatusCode::BAD_REQUEST, "invalid_request", 90_023, &text))
+            }
+            None => Ok(Proof::Secret(self.required("client_secret")?)),
+        }
+    }
+
+    /// The name of this server that the token is for.
+    fn audience(&self, site: &Site, base: &str) -> Result<&str, Box<Response>> {
+        // Version 1 of the protocol names a resource where version 2 has scopes.
+        let asked = match self.field("resource") {
+            Some(resource) => resource,
+            None => self.required("scope")?,
+        };
+        let audience = asked.split(' ').next().unwrap_or_default();
+        let ends = EVERYTHING.iter().find_map(|end| audience.strip_suffix(end));
+        let audience = ends.unwrap_or(audience);
+        if audience_of(audience, &site.names).is_some() {
+            return Ok(audience);
+        }
+        let text = format!(
+            "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; add other names of this server with `goldsmith serve --host NAME`.",
+            Cut(audience)
+        );
+        Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text))
+    }
+}
+
 async fn issue(
     site: &Site,
     request: Request,
@@ -134,17 +187,8 @@ async fn issue(
     let (form, _held) = form.map_err(|error| Box::new(reply::error(&error, false)))?;
     // After reading the body, so that the client can reuse the connection.
     may_try(site, &trace)?;
-    let form = query::parse(&form);
-    let field = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
-    let required = |name: &str| {
-        field(name).ok_or_else(|| {
-            let text = format!(
-                "AADSTS900144: The request body must contain the following parameter: '{name}'."
-            );
-            refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_144, &text)
-        })
-    };
-    let grant = required("grant_type")?;
+    let form = Form(query::parse(&form));
+    let grant = form.required("grant_type")?;
     if grant != "client_credentials" {
         let text = format!(
             "AADSTS70003: The app requested an unsupported grant type '{}'. Use 'client_credentials', as `az login --service-principal` does.",
@@ -152,33 +196,10 @@ async fn issue(
         );
         return Err(refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, &text));
     }
-    let id = required("client_id")?;
+    let id = form.required("client_id")?;
     let endpoints = token_endpoints(&base, own);
-    let proof = match field("client_assertion") {
-        Some(token) if field("client_assertion_type") == Some(ASSERTION) => {
-            Proof::Assertion(token, &endpoints)
-        }
-        Some(_) => {
-            let text = format!("AADSTS90023: The 'client_assertion_type' must be '{ASSERTION}'.");
-            return Err(refusal(StatusCode::BAD_REQUEST, "invalid_request", 90_023, &text));
-        }
-        None => Proof::Secret(required("client_secret")?),
-    };
-    // Version 1 of the protocol names a resource where version 2 has scopes.
-    let asked = match field("resource") {
-        Some(resource) => resource,
-        None => required("scope")?,
-    };
-    let audience = asked.split(' ').next().unwrap_or_default();
-    let ends = EVERYTHING.iter().find_map(|end| audience.strip_suffix(end));
-    let audience = ends.unwrap_or(audience);
-    if audience_of(audience, &site.names).is_none() {
-        let text = format!(
-            "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; add other names of this server with `goldsmith serve --host NAME`.",
-            Cut(audience)
-        );
-        return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
-    }
+    let proof = form.proof(&endpoints)?;
+    let audience = form.audience(site, &base)?;
     let issuer = format!("{base}/{own}/");
     match site.auth.token(id, &proof, audience, &issuer).await {
         Ok(Ok(token)) => {
@@ -193,7 +214,9 @@ async fn issue(
         }
         Ok(Err(rejected)) => {
             let (code, text) = explained(&rejected, id);
-            let id = Cut(id);
+            let (given, id) = (id, Cut(id));
+            let address = trace.peer.map(|peer| peer.ip().to_string());
+            site.app.activities().login_failed(given, address.as_deref(), code);
             tracing::warn!(client_id = %id, peer = ?trace.peer, code, "rejected the login of a service principal");
             if let Some(peer) = trace.peer {
                 site.budgets.logins.fail(peer.ip(), Instant::now());

@@ -5,6 +5,7 @@ pub mod feeds;
 pub mod quotas;
 mod readiness;
 pub mod replications;
+mod rights;
 mod subscriptions;
 
 use std::{
@@ -20,13 +21,10 @@ use sources::fetch;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::activity::{self, Activities};
 use crate::app::{
     changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
-    replications::Replications, subscriptions::Known,
-};
-use crate::{
-    activity::{self, Activities},
-    rights::RightsCache,
+    replications::Replications, rights::RightsCache, subscriptions::Known,
 };
 
 /// The validated settings of the service.

@@ -14,9 +14,9 @@ use x509_parser::{
 };
 
 use super::{
+    clients::active,
     credentials::{self, Valid},
     jwt::Header,
-    principal::active,
 };
 
 /// Adds the first certificate of a PEM file; private keys in the file are not read. The credential expires with the

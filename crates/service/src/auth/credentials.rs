@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    principal::{active, database},
+    clients::{active, database},
     secret,
 };
 

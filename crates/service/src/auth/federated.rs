@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use sources::fetch::{self, Limits};
 
 use super::{
+    clients::{active, database},
     credentials::{self, Valid},
-    principal::{active, database},
 };
 
 /// The audience that Entra asks for.

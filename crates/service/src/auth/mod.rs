@@ -5,6 +5,7 @@
 
 mod audience;
 pub mod certificate;
+mod clients;
 pub mod credentials;
 pub mod federated;
 mod identity;

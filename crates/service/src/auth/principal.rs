@@ -9,8 +9,10 @@ use images::error::{Coded, Error, Result};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::credentials::{self, Valid};
-use crate::roles;
+use super::{
+    clients::{active, database, find},
+    credentials::{self, Valid},
+};
 
 /// A service principal with its secret, which is shown once and not stored.
 #[derive(Debug, Clone)]
@@ -30,14 +32,6 @@ const NAME_LIMIT: usize = 120;
 /// The name is invalid, or the database failed.
 pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
     create_with(store, name, Valid::default(), |_| Vec::new()).await
-}
-
-/// Creates a service principal that is Owner of everything, and owns all blobs.
-///
-/// # Errors
-/// As [`create`].
-pub async fn create_owner(store: &Store, name: &str) -> Result<Credentials> {
-    create_with(store, name, Valid::default(), |client| roles::ownership(client, "")).await
 }
 
 /// Creates a service principal and writes more in the same commit.
@@ -125,22 +119,6 @@ pub async fn rename(store: &Store, id: &str, name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// The service principal, unless it is revoked.
-///
-/// # Errors
-/// The id is unknown, it is revoked, or the database failed.
-pub(super) async fn active(store: &Store, id: &str) -> Result<Client> {
-    let client = find(store, id).await?;
-    if client.revoked.is_none() {
-        return Ok(client);
-    }
-    Err(Error::new(
-        ErrorCode::Conflict,
-        format!("the service principal {} ({}) is revoked", client.client_id, client.name),
-    )
-    .hint("create a new one: goldsmith admin sp create NAME"))
-}
-
 /// Revokes it with all its tokens, permanently.
 ///
 /// # Errors
@@ -154,21 +132,7 @@ pub async fn revoke(store: &Store, id: &str) -> Result<Client> {
     Ok(client)
 }
 
-async fn find(store: &Store, id: &str) -> Result<Client> {
-    let found = store.client(&id.to_lowercase()).await.code(ErrorCode::InternalError, database)?;
-    let found = found.ok_or_else(|| {
-        Error::new(ErrorCode::NotFound, format!("there is no service principal {id:?}"))
-            .hint("goldsmith admin sp list shows their client ids")
-    })?;
-    // Its secrets are credentials of their own.
-    Ok(Client { secret_hash: String::new(), ..found })
-}
-
 async fn write(store: &Store, client: &Client) -> Result<()> {
     let writes = vec![Write::Client(client.clone())];
     store.commit(writes).await.code(ErrorCode::InternalError, database)
-}
-
-pub(super) fn database() -> String {
-    "the database of the server failed".to_owned()
 }

@@ -106,7 +106,7 @@ async fn secret(command: &Secret, layout: &Layout, output: &Output) -> Result<()
 
 /// The content of a file that the user named.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file)
+    vm::may_wait(|| std::fs::read(file))
         .code(ErrorCode::InvalidArgument, || format!("cannot read {}", file.display()))
 }
 

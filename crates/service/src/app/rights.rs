@@ -14,7 +14,7 @@ use authorization::{
 use db::{RoleAssignment, RoleDefinition, Store};
 use serde_json::Value;
 
-use crate::App;
+use super::App;
 
 /// How long a change by another process (`goldsmith admin`) may stay unseen. Changes by this one count at once.
 const UNSEEN: Duration = Duration::from_secs(1);
