@@ -12,6 +12,7 @@
 //! Invariants: a response is sent after its changes are in the database; a terminal state is written after
 //! the run's resources are released; every error in a response is an [`arm::ApiError`].
 
+mod activity;
 pub mod backup;
 mod http;
 mod installation;
@@ -25,6 +26,7 @@ mod start;
 mod tls;
 mod unknown;
 
+pub use activity::Options as ActivityOptions;
 pub use installation::adopt;
 pub use runs::{trigger, worker::Limits};
 pub use service::{

@@ -18,12 +18,30 @@ use providers::{
     subscription, tags,
 };
 use serde_json::json;
-use service::App;
+use service::{App, activity::Attempt};
 
 pub(crate) use target::Target;
 
-/// Handles a request. The HTTP layer wraps each [`ApiError`] in an envelope.
+/// Handles a request. The HTTP layer wraps each [`ApiError`] in an envelope. What changes something, or tries to, is in the
+/// activity log.
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
+    let target = Target::of(&request);
+    // A hash is computed from the request alone.
+    if target == Target::TemplateHash {
+        return answer(app, request).await;
+    }
+    let need = target.need(request.method, &request.path);
+    match Attempt::of(app, &request, need.wanted.name()).await {
+        Some(attempt) => {
+            let answered = answer(&attempt.within(app), request).await;
+            attempt.finish(app, &answered).await;
+            answered
+        }
+        None => answer(app, request).await,
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Result<Reply, ApiError> {
     version::check_form(&request)?;
     if let Some(id) = request.path.scope.subscription() {
         subscription::check_form(id)?;
@@ -70,38 +88,25 @@ impl Target {
     }
 
     async fn run(self, app: &App, call: &Call) -> Result<Reply, ApiError> {
-        use Method::{Delete, Get, Head, Patch, Post, Put};
+        self.check_method(call)?;
         let part = |at: usize| call.path.rest.get(at).map(String::as_str).unwrap_or_default();
         match self {
-            Self::Subscriptions => {
-                call.only(&[Get])?;
-                subscription::list(app, call).await
-            }
-            Self::Tenants => call.only(&[Get]).map(|()| subscription::tenants(app)),
+            Self::Subscriptions => subscription::list(app, call).await,
+            Self::Tenants => Ok(subscription::tenants(app)),
             Self::Providers => namespaces::list(app, call),
             Self::Provider | Self::ProviderRegistration => {
                 namespaces::show(app, call, namespace(call))
             }
-            Self::ProviderOperations => {
-                call.only(&[Get]).and_then(|()| namespaces::operations(namespace(call)))
-            }
-            Self::Subscription => {
-                call.only(&[Get])?;
-                subscription::show(app).await
-            }
-            Self::Locations => call.only(&[Get]).map(|()| subscription::locations(app)),
-            Self::ResourceGroups => {
-                call.only(&[Get])?;
-                resource_group::list_all(app, call).await
-            }
+            Self::ProviderOperations => namespaces::operations(namespace(call)),
+            Self::Subscription => subscription::show(app).await,
+            Self::Locations => Ok(subscription::locations(app)),
+            Self::ResourceGroups => resource_group::list_all(app, call).await,
             Self::TagNames => tags::names(app, call).await,
             Self::OperationResult => {
-                call.only(&[Get])?;
                 resource_group::result(app, call, &part(1).to_lowercase()).await
             }
             Self::Resources => namespaces::resources(app, call).await,
             Self::Group => {
-                call.only(&[Get, Head, Put, Patch, Delete])?;
                 let name = call.path.scope.group().unwrap_or_default();
                 resource_group::handle(app, call, name).await
             }
@@ -120,6 +125,8 @@ impl Target {
                 let at = extension(call)?;
                 access::provider_operations(call, &at, &target::actions(), &target::DATA_ACTIONS)
             }
+            Self::ActivityLog => access::activity(app, call).await,
+            Self::EventCategories => access::event_categories(call),
             Self::Tags => tags::handle(app, call, &extension(call)?).await,
             Self::Deployments
             | Self::Deployment
@@ -136,32 +143,76 @@ impl Target {
             },
             Self::TemplateHash => deployments::template_hash(call),
             Self::ImageBuilderOperation => {
-                call.only(&[Get])?;
                 let row = arm::readable_operation(app.context(), call, part(3)).await?;
                 Ok(operation::status(&row))
             }
-            Self::Run => {
-                call.only(&[Get])?;
-                runs::by_id(app, call, part(1)).await
-            }
+            Self::Run => runs::by_id(app, call, part(1)).await,
             Self::PlatformImages => {
                 platform_image::handle(app, call, part(1), &call.path.rest[3..]).await
             }
-            Self::MachineSizes => call.only(&[Get]).and_then(|()| sku::sizes(app, part(1))),
-            Self::Skus => call.only(&[Get]).and_then(|()| sku::list(app, call)),
+            Self::MachineSizes => sku::sizes(app, part(1)),
+            Self::Skus => sku::list(app, call),
             Self::MachineChild => {
                 let in_group = call.path.scope.group().unwrap_or_default();
                 group::existing(app.context(), in_group).await?;
                 Err(ApiError::not_found("Microsoft.Compute/virtualMachines", part(1), in_group))
             }
-            Self::CheckNameAvailability => {
-                call.only(&[Post])?;
-                storage::check_name_availability(app, call).await
-            }
-            Self::Feature => feature(call, part(1), part(3)),
+            Self::CheckNameAvailability => storage::check_name_availability(app, call).await,
+            Self::Feature => Ok(feature(call, part(1), part(3))),
             Self::Resource => arm::handle(&REGISTRY, app, call, namespace(call)).await,
             // Streams are not answered as a whole: http::manager has its own way to them.
             Self::RunStream | Self::RunStreamById | Self::Nowhere => Err(nothing(call)),
+        }
+    }
+
+    /// Refuses the methods that a path does not have. Handlers of several paths refuse by themselves.
+    fn check_method(self, call: &Call) -> Result<(), ApiError> {
+        use Method::{Delete, Get, Head, Patch, Post, Put};
+        match self {
+            Self::Subscriptions
+            | Self::Tenants
+            | Self::ProviderOperations
+            | Self::Subscription
+            | Self::Locations
+            | Self::ResourceGroups
+            | Self::OperationResult
+            | Self::ImageBuilderOperation
+            | Self::Run
+            | Self::MachineSizes
+            | Self::Skus => call.only(&[Get]),
+            Self::Group => call.only(&[Get, Head, Put, Patch, Delete]),
+            Self::CheckNameAvailability => call.only(&[Post]),
+            Self::Feature => call.only(&[Get, Post]),
+            Self::Providers
+            | Self::Provider
+            | Self::ProviderRegistration
+            | Self::TagNames
+            | Self::Resources
+            | Self::RoleDefinitions
+            | Self::RoleDefinition
+            | Self::RoleAssignments
+            | Self::RoleAssignment
+            | Self::Locks
+            | Self::Lock
+            | Self::Permissions
+            | Self::DenyAssignments
+            | Self::DenyAssignment
+            | Self::AllOperations
+            | Self::ActivityLog
+            | Self::EventCategories
+            | Self::Tags
+            | Self::Deployments
+            | Self::Deployment
+            | Self::DeploymentAction
+            | Self::DeploymentStatus
+            | Self::DeploymentOperations
+            | Self::TemplateHash
+            | Self::RunStream
+            | Self::RunStreamById
+            | Self::PlatformImages
+            | Self::MachineChild
+            | Self::Resource
+            | Self::Nowhere => Ok(()),
         }
     }
 }
@@ -175,14 +226,13 @@ fn extension(call: &Call) -> Result<Extension, ApiError> {
 }
 
 /// A preview feature. Every feature counts as registered.
-fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> {
-    call.only(&[Method::Get, Method::Post])?;
-    Ok(Reply::ok(json!({
+fn feature(call: &Call, namespace: &str, name: &str) -> Reply {
+    Reply::ok(json!({
         "id": call.path.text.trim_end_matches("/register"),
         "name": format!("{namespace}/{name}"),
         "type": "Microsoft.Features/providers/features",
         "properties": { "state": "Registered" },
-    })))
+    }))
 }
 
 /// There is nothing at a path: the namespace, the type or the whole path is unknown.

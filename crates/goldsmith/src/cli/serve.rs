@@ -42,6 +42,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "GOLDSMITH_LOG_RETENTION")]
     #[arg(value_parser = duration::parse, default_value = "30d")]
     pub(crate) log_retention: Duration,
+    #[command(flatten)]
+    pub(crate) activity: Activity,
     /// Free space to reserve on the disks of data and cache, in MiB; runs and downloads wait for it
     #[arg(long, value_name = "MIB", env = "GOLDSMITH_DISK_RESERVE_MIB", default_value_t = 1024)]
     pub(crate) disk_reserve_mib: u64,
@@ -97,6 +99,18 @@ pub(crate) struct ServedRuns {
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) fetch_attempts: u32,
+}
+
+/// Settings of the activity log.
+#[derive(Debug, Args)]
+pub(crate) struct Activity {
+    /// Folder for the activity log in JSON lines [default: server/activity in the data folder]
+    #[arg(long = "activity-dir", value_name = "DIR", env = "GOLDSMITH_ACTIVITY_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How long to keep the events of the activity log, in the database and in its files
+    #[arg(long = "activity-retention", value_name = "TIME", env = "GOLDSMITH_ACTIVITY_RETENTION")]
+    #[arg(value_parser = duration::parse, default_value = "90d")]
+    pub(crate) retention: Duration,
 }
 
 /// Settings of triggers.

@@ -25,6 +25,7 @@ pub(super) async fn run(args: cli::Serve, session: Session<'_>) -> Result {
         },
         machines: machines(&args.run, args.backend, session).await?,
         log_retention: args.log_retention,
+        activity: server::ActivityOptions { dir: args.activity.dir, keep: args.activity.retention },
         disk_reserve: args.disk_reserve_mib.saturating_mul(MIB),
         token_lifetime: args.token_lifetime,
         lease: args.lease,

@@ -36,7 +36,10 @@ impl Trust {
     }
 
     /// Trusts the clock, or returns how far it is ahead.
-    pub(super) fn check(&mut self, now: Reading) -> Result<(), SignedDuration> {
+    ///
+    /// # Errors
+    /// The clock is this far ahead.
+    pub fn check(&mut self, now: Reading) -> Result<(), SignedDuration> {
         let ahead = now.set_since(&self.good);
         if ahead > AHEAD {
             let since = match self.doubted {

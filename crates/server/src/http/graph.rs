@@ -14,10 +14,10 @@ use access::principals::{self, Kind, Principal};
 use arm::{ApiError, is};
 use authorization::{Rights, Scope};
 use axum::{extract::Request, response::Response};
-use db::{Credential, CredentialKind};
+use db::{Credential, CredentialKind, Store};
 use http::StatusCode;
 use serde_json::{Value, json};
-use service::{auth::Audience, query};
+use service::{activity, auth::Audience, query};
 
 use self::filter::Filter;
 use super::{Site, body, manager, reply};
@@ -30,6 +30,8 @@ struct Directory<'a> {
     site: &'a Site,
     base: String,
     rights: Arc<Rights>,
+    /// The database: changes are in the activity log, as those of the caller.
+    store: Store,
 }
 
 /// A principal as an answer shows it.
@@ -53,7 +55,8 @@ pub(super) async fn answer(
     if !rights.touches(&Scope::root()) {
         return Err(insufficient());
     }
-    let directory = Directory { site, base, rights };
+    let store = activity::by_client(site.app.store(), &caller);
+    let directory = Directory { site, base, rights, store };
     let lower: Vec<String> = segments.iter().skip(1).map(|part| part.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     let answered = match parts.method.as_str() {

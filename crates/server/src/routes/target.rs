@@ -4,59 +4,12 @@
 //! here alone, before anything is read: [`handle`](super::handle) makes a [`Call`](arm::Call) only of a request whose
 //! caller satisfies [`Target::rule`].
 
-use std::borrow::Cow;
+mod need;
 
-use access::{ASSIGNMENTS, DEFINITIONS, DENY_ASSIGNMENTS, LOCKS, PERMISSIONS, PROVIDER_OPERATIONS};
-use arm::{Actions, Extension, Method, Path, Request, Scope};
-use authorization::{Need, Rule, Wanted};
+use arm::{Extension, Method, Path, Request, Scope};
 use providers::REGISTRY;
 
-const GROUPS: Actions = arm::actions!("Microsoft.Resources/subscriptions/resourceGroups");
-const TAGS: Actions = arm::actions!("Microsoft.Resources/tags");
-const DEPLOYMENTS: Actions = arm::actions!(
-    "Microsoft.Resources/deployments",
-    "validate",
-    "whatIf",
-    "cancel",
-    "exportTemplate",
-    "listOutputsWithSecureValues",
-);
-const FEATURES: Actions = arm::actions!("Microsoft.Features/providers/features", "register");
-/// Reads a run of a template, its events and its logs.
-const READ_RUNS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runs/read";
-
-/// The actions that are declared here, beside those of the registered types.
-const DECLARED: [Actions; 10] = [
-    GROUPS,
-    TAGS,
-    DEPLOYMENTS,
-    FEATURES,
-    DEFINITIONS,
-    ASSIGNMENTS,
-    LOCKS,
-    PERMISSIONS,
-    DENY_ASSIGNMENTS,
-    PROVIDER_OPERATIONS,
-];
-
-/// Every action of a resource that roles can permit.
-pub(super) fn actions() -> Vec<&'static str> {
-    let registered = REGISTRY.types().iter().flat_map(|kind| kind.actions().all());
-    registered.chain(DECLARED.iter().flat_map(Actions::all)).chain(READS).collect()
-}
-
-/// What is only read.
-const READS: [&str; 5] = [
-    "Microsoft.Resources/subscriptions/read",
-    "Microsoft.Resources/subscriptions/locations/read",
-    "Microsoft.Resources/subscriptions/providers/read",
-    "Microsoft.Resources/deployments/operations/read",
-    READ_RUNS,
-];
-
-/// What is read inside a resource.
-pub(super) const DATA_ACTIONS: [&str; 1] =
-    ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"];
+pub(super) use need::{DATA_ACTIONS, actions};
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter)]
@@ -107,6 +60,10 @@ pub(crate) enum Target {
     DenyAssignment,
     /// The actions that roles can permit.
     AllOperations,
+    /// The activity log of a subscription, or of the tenant itself.
+    ActivityLog,
+    /// The categories of the activity log's events.
+    EventCategories,
     /// The tags of a scope.
     Tags,
     /// The deployments of a scope.
@@ -147,18 +104,6 @@ pub(crate) enum Target {
     Nowhere,
 }
 
-/// How a [`Need`] becomes a [`Rule`].
-enum Class {
-    /// It tells nothing of what is in a subscription: a token suffices, and some role in the subscription that the path
-    /// names, so that nobody learns whether another one exists. Handlers that answer about one resource, an operation or a
-    /// run, check that this one is readable.
-    Open,
-    /// A list, without what the caller may not read.
-    List,
-    /// The right at the scope.
-    One,
-}
-
 impl Target {
     /// The target of a request.
     pub(crate) fn of(request: &Request) -> Self {
@@ -177,181 +122,6 @@ impl Target {
             Some(namespace) => provided(&path.scope, &namespace.to_lowercase(), &rest, method)
                 .unwrap_or_else(|| registered(method, path)),
         }
-    }
-
-    /// What the caller must satisfy.
-    pub(crate) fn rule(self, method: Method, path: &Path) -> Rule {
-        let need = self.need(method, path);
-        match self.class(method, path) {
-            Class::Open => match path.scope.subscription() {
-                Some(id) => Rule::Touches(of_subscription(id)),
-                None => Rule::SignedIn,
-            },
-            Class::List => Rule::List(need),
-            Class::One => Rule::All(vec![need]),
-        }
-    }
-
-    fn class(self, method: Method, path: &Path) -> Class {
-        match self {
-            Self::Subscriptions
-            | Self::Tenants
-            | Self::Providers
-            | Self::Provider
-            | Self::ProviderOperations
-            | Self::Subscription
-            | Self::Locations
-            | Self::OperationResult
-            | Self::TemplateHash
-            | Self::ImageBuilderOperation
-            | Self::Run
-            | Self::RunStreamById
-            | Self::PlatformImages
-            | Self::MachineSizes
-            | Self::Skus
-            | Self::CheckNameAvailability
-            | Self::Permissions
-            | Self::AllOperations
-            | Self::Nowhere => Class::Open,
-            Self::Feature if method == Method::Post => Class::One,
-            Self::Feature => Class::Open,
-            Self::ResourceGroups
-            | Self::TagNames
-            | Self::Resources
-            | Self::RoleDefinitions
-            | Self::RoleAssignments
-            | Self::Locks
-            | Self::DenyAssignments
-            | Self::Deployments => Class::List,
-            Self::ProviderRegistration
-            | Self::Group
-            | Self::RoleDefinition
-            | Self::RoleAssignment
-            | Self::Lock
-            | Self::DenyAssignment
-            | Self::Tags
-            | Self::Deployment
-            | Self::DeploymentAction
-            | Self::DeploymentStatus
-            | Self::DeploymentOperations
-            | Self::RunStream
-            | Self::MachineChild => Class::One,
-            Self::Resource => match arm::rule(&REGISTRY, method, path) {
-                Some(Rule::List(_)) => Class::List,
-                Some(Rule::All(_) | Rule::Touches(_) | Rule::SignedIn) | None => Class::One,
-            },
-        }
-    }
-
-    /// The action of a request, and where it happens: in refusals and in the activity log.
-    pub(crate) fn need(self, method: Method, path: &Path) -> Need {
-        let of = |actions: &'static Actions| by_method(actions, method);
-        let extended = || Extension::of(path).map(|at| at.scope).unwrap_or_default();
-        let (action, scope): (Cow<'static, str>, String) = match self {
-            Self::Subscriptions => ("Microsoft.Resources/subscriptions/read".into(), String::new()),
-            Self::Tenants => ("Microsoft.Resources/tenants/read".into(), String::new()),
-            Self::Providers | Self::Provider => {
-                ("Microsoft.Resources/subscriptions/providers/read".into(), above(path))
-            }
-            Self::ProviderRegistration => {
-                let namespace = path.namespace.as_deref().unwrap_or_default();
-                let verb = path.rest.first().map(|verb| verb.to_lowercase()).unwrap_or_default();
-                (format!("{namespace}/{verb}/action").into(), above(path))
-            }
-            Self::ProviderOperations => {
-                ("Microsoft.Resources/providers/operations/read".into(), String::new())
-            }
-            Self::Subscription => ("Microsoft.Resources/subscriptions/read".into(), above(path)),
-            Self::Locations => {
-                ("Microsoft.Resources/subscriptions/locations/read".into(), above(path))
-            }
-            Self::ResourceGroups => (GROUPS.read.into(), above(path)),
-            Self::TagNames => {
-                ("Microsoft.Resources/subscriptions/tagNames/read".into(), above(path))
-            }
-            Self::OperationResult => {
-                ("Microsoft.Resources/subscriptions/operationresults/read".into(), above(path))
-            }
-            Self::Resources => {
-                let action = match &path.scope {
-                    Scope::Group(..) => {
-                        "Microsoft.Resources/subscriptions/resourceGroups/resources/read"
-                    }
-                    Scope::Tenant | Scope::Subscription(_) => {
-                        "Microsoft.Resources/subscriptions/resources/read"
-                    }
-                };
-                (action.into(), above(path))
-            }
-            Self::Group => (of(&GROUPS).into(), above(path)),
-            Self::RoleDefinitions => (DEFINITIONS.read.into(), extended()),
-            Self::RoleDefinition => (of(&DEFINITIONS).into(), path.text.clone()),
-            Self::RoleAssignments => (ASSIGNMENTS.read.into(), extended()),
-            Self::RoleAssignment => (of(&ASSIGNMENTS).into(), path.text.clone()),
-            Self::Locks => (LOCKS.read.into(), extended()),
-            Self::Lock => (of(&LOCKS).into(), path.text.clone()),
-            Self::Permissions => (PERMISSIONS.read.into(), extended()),
-            Self::DenyAssignments => (DENY_ASSIGNMENTS.read.into(), extended()),
-            Self::DenyAssignment => (of(&DENY_ASSIGNMENTS).into(), path.text.clone()),
-            Self::AllOperations => (PROVIDER_OPERATIONS.read.into(), String::new()),
-            Self::Tags => (of(&TAGS).into(), path.text.clone()),
-            Self::Deployments => (DEPLOYMENTS.read.into(), extended()),
-            Self::Deployment => (of(&DEPLOYMENTS).into(), path.text.clone()),
-            Self::DeploymentAction => {
-                let last = path.rest.last().map(String::as_str).unwrap_or_default();
-                let verb = DEPLOYMENTS.verb(last).filter(|_| method == Method::Post);
-                (verb.map_or(DEPLOYMENTS.read, |verb| verb.action).into(), without(path, 1))
-            }
-            Self::DeploymentStatus => {
-                ("Microsoft.Resources/deployments/operationstatuses/read".into(), without(path, 2))
-            }
-            Self::DeploymentOperations => {
-                ("Microsoft.Resources/deployments/operations/read".into(), of_deployment(path))
-            }
-            Self::TemplateHash => {
-                ("Microsoft.Resources/calculateTemplateHash/action".into(), extended())
-            }
-            Self::ImageBuilderOperation => {
-                ("Microsoft.VirtualMachineImages/locations/operations/read".into(), above(path))
-            }
-            Self::Run | Self::RunStreamById => (READ_RUNS.into(), above(path)),
-            Self::RunStream => {
-                let run: Vec<&str> = path.rest.iter().take(4).map(String::as_str).collect();
-                let scope = without(path, path.rest.len().saturating_sub(run.len()));
-                (READ_RUNS.into(), scope)
-            }
-            Self::PlatformImages => {
-                ("Microsoft.Compute/locations/publishers/read".into(), above(path))
-            }
-            Self::MachineSizes => ("Microsoft.Compute/locations/vmSizes/read".into(), above(path)),
-            Self::Skus => ("Microsoft.Compute/skus/read".into(), above(path)),
-            Self::MachineChild => {
-                let child = path.rest.get(2).map(String::as_str).unwrap_or_default();
-                let action = format!("Microsoft.Compute/virtualMachines/{child}/read");
-                (action.into(), path.text.clone())
-            }
-            Self::CheckNameAvailability => {
-                ("Microsoft.Storage/checkNameAvailability/read".into(), above(path))
-            }
-            Self::Feature => {
-                let action = match method {
-                    Method::Post => FEATURES.verbs[0].action,
-                    _ => FEATURES.read,
-                };
-                (action.into(), above(path))
-            }
-            Self::Resource => match arm::rule(&REGISTRY, method, path) {
-                Some(Rule::List(need)) => return need,
-                Some(Rule::All(mut needs)) if !needs.is_empty() => return needs.swap_remove(0),
-                Some(Rule::All(_) | Rule::Touches(_) | Rule::SignedIn) | None => {
-                    ("Microsoft.Resources/subscriptions/resources/read".into(), above(path))
-                }
-            },
-            Self::Nowhere => {
-                ("Microsoft.Resources/subscriptions/resources/read".into(), above(path))
-            }
-        };
-        Need::new(Wanted::Action(action), authorization::Scope::parse(&scope))
     }
 }
 
@@ -449,6 +219,14 @@ fn provided(scope: &Scope, namespace: &str, rest: &[&str], method: Method) -> Op
         ("microsoft.storage", ["checknameavailability"]) if in_subscription => {
             Target::CheckNameAvailability
         }
+        ("microsoft.insights", ["eventtypes", "management", "values"])
+            if *scope == Scope::Tenant || in_subscription =>
+        {
+            Target::ActivityLog
+        }
+        ("microsoft.insights", ["eventcategories"]) if *scope == Scope::Tenant => {
+            Target::EventCategories
+        }
         ("microsoft.features", ["providers", _, "features", _, ..]) if in_subscription => {
             Target::Feature
         }
@@ -461,43 +239,5 @@ fn registered(method: Method, path: &Path) -> Target {
     match arm::is_registered(&REGISTRY, method, path) {
         true => Target::Resource,
         false => Target::Nowhere,
-    }
-}
-
-/// Reads need the right to read. So do methods that there are not: whoever may not read does not learn what there is.
-fn by_method(actions: &'static Actions, method: Method) -> &'static str {
-    match method {
-        Method::Put | Method::Patch => actions.write,
-        Method::Delete => actions.delete,
-        Method::Get | Method::Head | Method::Post => actions.read,
-    }
-}
-
-fn of_subscription(id: &str) -> authorization::Scope {
-    authorization::Scope::parse(&format!("/subscriptions/{id}"))
-}
-
-/// The subscription or the group of a path.
-fn above(path: &Path) -> String {
-    match &path.scope {
-        Scope::Tenant => String::new(),
-        Scope::Subscription(id) => format!("/subscriptions/{id}"),
-        Scope::Group(id, group) => format!("/subscriptions/{id}/resourceGroups/{group}"),
-    }
-}
-
-/// The path without its last parts.
-fn without(path: &Path, parts: usize) -> String {
-    path.text.rsplitn(parts + 1, '/').last().unwrap_or_default().to_owned()
-}
-
-/// The id of a deployment, in whose path of operations the provider may be missing.
-fn of_deployment(path: &Path) -> String {
-    match Extension::of(path) {
-        Some(at) => without(path, at.rest.len().saturating_sub(2)),
-        None => {
-            let name = path.rest.get(1).map(String::as_str).unwrap_or_default();
-            format!("{}/providers/{}/{name}", above(path), DEPLOYMENTS.kind)
-        }
     }
 }

@@ -52,7 +52,7 @@ impl Directory<'_> {
         let body = object(body)?;
         check_supported(&body)?;
         let name = text(&body, "displayName")?;
-        let client = principal::register(self.site.app.store(), name).await.map_err(refused)?;
+        let client = principal::register(&self.store, name).await.map_err(refused)?;
         let body = view::application(self, &of(&client), &[]);
         Ok(reply::json(StatusCode::CREATED, &body))
     }
@@ -86,7 +86,7 @@ impl Directory<'_> {
         if let Some(name) = body.get("displayName").and_then(Value::as_str)
             && name != found.name
         {
-            let store = self.site.app.store();
+            let store = &self.store;
             principal::rename(store, &found.client_id, name).await.map_err(refused)?;
         }
         Ok(reply::empty(StatusCode::NO_CONTENT))
@@ -96,7 +96,7 @@ impl Directory<'_> {
     pub(super) async fn delete(&self, id: &str) -> Result<Response, ApiError> {
         self.check_manager()?;
         let found = self.application(id).await?;
-        let (app, store) = (&self.site.app, self.site.app.store());
+        let (app, store) = (&self.site.app, &self.store);
         check_owner_stays(app, &found.object_id).await?;
         let client = store.client(&found.client_id.to_lowercase()).await?;
         let client = client.ok_or_else(|| not_found(id))?;
@@ -129,7 +129,7 @@ impl Directory<'_> {
             }
         };
         let valid = Valid { starts, expires: Some(expires) };
-        let store = self.site.app.store();
+        let store = &self.store;
         let added = credentials::add_secret(store, &found.client_id, name, valid).await;
         let (credential, secret) = added.map_err(refused)?;
         let mut body = view::password(&credential);
@@ -154,7 +154,7 @@ impl Directory<'_> {
             )
             .target("keyId"));
         }
-        let store = self.site.app.store();
+        let store = &self.store;
         credentials::remove(store, &found.client_id, key).await.map_err(refused)?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
