@@ -172,6 +172,7 @@ async fn unsupported_request_is_rejected() {
 async fn invalid_field_never_causes_a_server_error() {
     let server = Server::with_group().await;
     server.gallery().await;
+    let principal = server.principal("ci").await;
     let disk = json!({ "osType": "Linux", "osState": "Generalized", "blobUri": "u" });
     let good = [
         ("", json!({ "location": "lab1", "tags": { "a": "b" }, "managedBy": "m" })),
@@ -215,7 +216,18 @@ async fn invalid_field_never_causes_a_server_error() {
             "Microsoft.Authorization/roleAssignments/88888888-0000-0000-0000-000000000001",
             json!({
             "properties": { "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c",
-                "principalId": "00000002-aaaa-4aaa-8aaa-000000000002", "principalType": "User" } }),
+                "principalId": principal, "principalType": "ServicePrincipal" } }),
+        ),
+        (
+            "Microsoft.Authorization/roleDefinitions/88888888-0000-0000-0000-000000000002",
+            json!({ "properties": { "roleName": "n", "type": "CustomRole", "description": "d",
+                "assignableScopes": [Server::in_subscription("")],
+                "permissions": [{ "actions": ["*/read"], "notDataActions": [], "condition": "" }] } }),
+        ),
+        (
+            "Microsoft.Authorization/locks/keep",
+            json!({ "properties": { "level": "CanNotDelete", "notes": "n",
+                "owners": [{ "applicationId": "a" }] } }),
         ),
     ];
     for (path, body) in good {
