@@ -215,6 +215,49 @@ fn user_image_hides_the_shipped_one() {
 }
 
 #[test]
+fn image_for_some_subscriptions_is_hidden_from_the_others() {
+    const OWN: &str = "11111111-2222-3333-4444-55555555555a";
+    const OTHER: &str = "11111111-2222-3333-4444-55555555555b";
+    let subscriptions = format!("generation = 2\nsubscriptions = [\"{}\"]", OWN.to_uppercase());
+    let alias = "[[alias]]\nname = \"Acme:other:*\"\nimage = \"Acme:base:gen2\"\n";
+    let own = with_files(&["1.0"]).replace("generation = 2", &subscriptions) + alias;
+    let (_folder, layout) = layout(Some(&own));
+    let load = |id| Catalogue::load_for(&layout, id).unwrap();
+    let sees = |catalogue: &Catalogue| {
+        let is_listed = catalogue.list().iter().any(|listed| listed.urn == "Acme:base:gen2:1.0");
+        for (offer, sku) in [("base", "gen2"), ("other", "any")] {
+            let found = catalogue.resolve("Acme", offer, sku, "latest");
+            assert_eq!(found.is_ok(), is_listed, "{offer}");
+            let near = found.err().map_or_else(Vec::new, |error| error.details);
+            assert!(!near.iter().any(|line| line.contains("Acme")), "{near:?}");
+        }
+        let mut aliases = catalogue.aliases().into_iter();
+        assert_eq!(aliases.any(|alias| alias.image == "Acme:base:gen2"), is_listed);
+        is_listed
+    };
+    assert!(sees(&load(None)) && sees(&load(Some(OWN))));
+    assert!(!sees(&load(Some(OTHER))) && !sees(&Catalogue::load_public(&layout).unwrap()));
+    assert!(
+        refused(&own.replace("subscriptions = [\"", "subscriptions = [\"x")).contains("line 7")
+    );
+}
+
+#[test]
+fn image_hidden_from_a_subscription_hides_no_shipped_one() {
+    let own = with_files(&["1.0"])
+        .replace("Acme", "Debian")
+        .replace("\"base\"", "\"debian-12\"")
+        .replace("\"gen2\"", "\"12-gen2\"\nsubscriptions = []");
+    let (_folder, layout) = layout(Some(&own));
+    let kind = |subscription| {
+        let catalogue = Catalogue::load_for(&layout, subscription).unwrap();
+        let entry = catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap();
+        entry.origin.kind()
+    };
+    assert_eq!((kind(None), kind(Some("any"))), ("file", "bootstrap"));
+}
+
+#[test]
 fn changed_file_or_recipe_changes_the_key() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let key = || {

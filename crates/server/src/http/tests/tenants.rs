@@ -263,6 +263,28 @@ async fn lists_of_a_subscription_have_nothing_of_another() {
 }
 
 #[tokio::test]
+async fn image_of_the_catalogue_is_seen_by_its_subscriptions_only() {
+    let tenants = Tenants::new().await;
+    let Tenants { place, other, administrator, .. } = &tenants;
+    let layout = &place.app.settings().layout;
+    let entry = format!(
+        "[[image]]\npublisher = \"Acme\"\noffer = \"secret-base\"\nsku = \"gen2\"\ngeneration = 2\n\
+         subscriptions = [\"{other}\"]\n\
+         [[image.file]]\nversion = \"1.0\"\npath = \"a.raw\"\nformat = \"raw\"\n"
+    );
+    std::fs::create_dir_all(layout.data()).unwrap();
+    std::fs::write(layout.user_catalogue(), entry).unwrap();
+    let path = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/westus2/publishers?api-version=2024-07-01";
+    for (subscription, sees) in [(other.as_str(), true), (SUBSCRIPTION, false)] {
+        let (status, text) = tenants.ask("GET", path, subscription, administrator).await;
+        assert_eq!((status, text.contains("acme")), (StatusCode::OK, sees), "{text}");
+    }
+    let (status, text) = tenants.ask("GET", "/metadata/aliases.json", "", "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(text.contains("debian12") && !text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
 async fn names_of_storage_accounts_are_unique_in_the_installation() {
     let tenants = Tenants::new().await;
     furnish(&tenants.place).await;
