@@ -17,7 +17,7 @@
 //! The modules depend on one another in one direction:
 //!
 //! ```text
-//! path  reply  context  actions  error ← call, denied, overtaken ← group ← readable ← precondition, paging, region ← fields ← rows ← registry ← resource
+//! path  reply  context  actions  error ← call, denied, overtaken ← group ← readable ← walk ← precondition, paging, region ← fields ← rows ← registry ← resource
 //! ```
 //!
 //! [contract]: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/resource-api-reference.md
@@ -47,6 +47,7 @@ mod reply;
 mod resource;
 pub mod rows;
 pub mod version;
+mod walk;
 
 pub use actions::{Actions, Verb};
 pub use call::{Call, Caller, Client, Method, Request};

@@ -1,12 +1,11 @@
 //! Lists in pages: `value`, and `nextLink` if there is another page.
 
-use authorization::Visible;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use db::{Resource, Select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::{ApiError, Call, Context, Readable, Reply};
+use crate::{ApiError, Call, Context, Readable, Reply, walk::Walk};
 
 /// The size of a page unless `$top` is smaller.
 const PAGE: usize = 100;
@@ -58,8 +57,8 @@ impl Position {
     }
 }
 
-/// A page of the resources that match `select` and `filter` and that the caller may read, each converted by `view`. By ARM's contract `nextLink` is an
-/// absolute URL, a page without it is the last one, and `$top` may reduce the size of a page.
+/// A page of the resources that match `select` and `filter` and that the caller may read, each converted by `view`. By ARM's
+/// contract `nextLink` is an absolute URL, a page without it is the last one, and `$top` may reduce the size of a page.
 ///
 /// # Errors
 /// `InvalidTopQueryParameter`, `InvalidSkipToken`; the database fails.
@@ -70,16 +69,12 @@ pub async fn list(
     filter: impl Fn(&Resource) -> bool + Send,
     view: impl Fn(&Resource) -> Value + Send,
 ) -> Result<Reply, ApiError> {
-    let Position { mut after, size } = Position::of(call)?;
+    let Position { after, size } = Position::of(call)?;
     let mut found: Vec<Resource> = Vec::new();
     let mut readable = Readable::by(call, &top(&select));
-    let Some(select) = narrowed(select, &mut readable) else {
-        return Ok(page_of(call, Vec::new(), None));
-    };
-    loop {
-        let select = Select { after: after.clone(), limit: PAGE as u32, ..select.clone() };
-        let page = context.store().list(&select).await?;
-        for resource in page.resources {
+    let mut walk = Walk::new(select, &mut readable, after);
+    while let Some(rows) = walk.next(context.store()).await? {
+        for resource in rows {
             if !readable.has(&resource) || !filter(&resource) {
                 continue;
             }
@@ -90,11 +85,8 @@ pub async fn list(
             }
             found.push(resource);
         }
-        after = page.next;
-        if after.is_none() {
-            return Ok(page_of(call, found.iter().map(&view).collect(), None));
-        }
     }
+    Ok(page_of(call, found.iter().map(&view).collect(), None))
 }
 
 /// The scope that contains everything that is selected.
@@ -105,19 +97,6 @@ fn top(select: &Select) -> String {
             format!("/subscriptions/{}/resourceGroups/{group}", select.subscription)
         }
         (None, None) => format!("/subscriptions/{}", select.subscription),
-    }
-}
-
-/// The same selection, but only where the caller may read something; `None` if that is nowhere. Whoever may read a few of
-/// very many resources does not pay for the others.
-fn narrowed(select: Select, readable: &mut Readable) -> Option<Select> {
-    let visible = match &select.kind {
-        Some(kind) => readable.of_kind(kind).clone(),
-        None => readable.of_any_kind(),
-    };
-    match visible {
-        Visible::All | Visible::Only(_) => Some(select),
-        Visible::None => None,
     }
 }
 

@@ -95,7 +95,7 @@ pub fn rule<S: Service>(registry: &Registry<S>, method: Method, path: &Path) -> 
     if target.is_collection() {
         let scope = match target.rest.len() {
             1 => target.text.rsplitn(4, '/').nth(3),
-            _ => target.text.rsplitn(2, '/').nth(1),
+            _ => target.text.rsplit_once('/').map(|(above, _)| above),
         };
         return Some(Rule::List(need(actions.read, scope.unwrap_or_default())));
     }

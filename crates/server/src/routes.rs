@@ -59,7 +59,7 @@ async fn answer(app: &App, request: Request) -> Result<Reply, ApiError> {
         Some(id) => subscription::enter(app, id).await?,
         None => app.clone(),
     };
-    retry_overtaken(|| target.run(&within, &call)).await
+    retry_overtaken(|| Box::pin(target.run(&within, &call))).await
 }
 
 /// What deployments need: their resources go through these routes, too.

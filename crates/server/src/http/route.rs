@@ -2,6 +2,7 @@
 
 /// The parts of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub(super) enum Route {
     /// The metadata of the cloud.
     Metadata,

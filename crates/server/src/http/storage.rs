@@ -16,7 +16,7 @@ mod error;
 mod list;
 
 use arm::Caller;
-use authorization::{Need, Rule, Scope, Wanted};
+use authorization::{Need, Rule, Scope, Visible, Wanted};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
@@ -123,21 +123,21 @@ impl Wants {
         })
     }
 
-    /// What the caller must satisfy at an account. For one that does not exist, some right to the same anywhere.
-    fn rule(&self, account: Option<&Account>) -> Rule {
-        let wanted = match self {
+    fn wanted(&self) -> Wanted {
+        match self {
             Self::Containers | Self::Container(_) => Wanted::action(CONTAINERS),
             Self::Blobs(_) | Self::Blob(..) => Wanted::data(BLOBS),
-        };
-        match (account, self) {
-            (None, _) => Rule::List(Need::new(wanted, Scope::root())),
-            (Some(account), Self::Containers) => {
-                Rule::List(Need::new(wanted, Scope::parse(account.id())))
+        }
+    }
+
+    /// What the caller must satisfy at an account.
+    fn rule(&self, account: &Account) -> Rule {
+        let need = |scope| Need::new(self.wanted(), scope);
+        match self {
+            Self::Containers => Rule::List(need(Scope::parse(account.id()))),
+            Self::Container(container) | Self::Blobs(container) | Self::Blob(container, _) => {
+                Rule::All(vec![need(of_container(account, container))])
             }
-            (
-                Some(account),
-                Self::Container(container) | Self::Blobs(container) | Self::Blob(container, _),
-            ) => Rule::All(vec![Need::new(wanted, of_container(account, container))]),
         }
     }
 }
@@ -157,14 +157,17 @@ async fn route(
     }
     let (name, path) = path.split_first().ok_or_else(Refusal::resource_not_found)?;
     let (app, wants) = (&site.app, Wants::of(asked, path)?);
-    let account = Account::open(app, name).await?;
-    let permit = Permit::ask(app, caller, wants.rule(account.as_ref())).await?;
-    let account = account.ok_or_else(|| Refusal::no_account(name))?;
+    let rights = app.rights(caller).await.map_err(blobs::Error::from)?;
+    let Some(account) = Account::open(app, name).await? else {
+        // Whoever may read no account learns from none whether it exists.
+        return Err(match rights.visible(&wants.wanted(), &Scope::root()) {
+            Visible::None => Refusal::permission(),
+            Visible::All | Visible::Only(_) => Refusal::no_account(name),
+        });
+    };
+    let permit = Permit::ask(app, caller, wants.rule(&account)).await?;
     let answered = match wants {
-        Wants::Containers => {
-            let rights = app.rights(caller).await.map_err(blobs::Error::from)?;
-            list::containers(app, asked, &account, &rights).await?
-        }
+        Wants::Containers => list::containers(app, asked, &account, &rights).await?,
         Wants::Blobs(container) => list::blobs(app, asked, &account, &container).await?,
         Wants::Container(container) => container_there(site, &account, &container).await?,
         Wants::Blob(container, blob) => {

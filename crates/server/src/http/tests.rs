@@ -1,6 +1,10 @@
 //! Requests to the service without a socket, with a real database and real tokens.
 
+mod graph;
 mod machine;
+mod matrix;
+mod streams;
+mod tenants;
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use db::Store;

@@ -30,7 +30,7 @@ impl Refusal {
     }
 
     /// The caller has no role that permits it.
-    fn permission() -> Self {
+    pub(super) fn permission() -> Self {
         let text =
             "This request is not authorized to perform this operation using this permission.";
         Self::new(StatusCode::FORBIDDEN, "AuthorizationPermissionMismatch", text)

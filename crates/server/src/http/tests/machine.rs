@@ -39,7 +39,12 @@ impl Forge {
         let forge = Self { place, token };
         let here = json!({ "location": "westus2" });
         forge.put(GROUP, "2022-12-01", &here).await;
-        forge.put(&format!("{GROUP}/{IDENTITY}"), "2023-01-31", &here).await;
+        let made = forge.put(&format!("{GROUP}/{IDENTITY}"), "2023-01-31", &here).await;
+        let principal = made.1["properties"]["principalId"].as_str().unwrap();
+        for role in [roles::CONTRIBUTOR, roles::BLOB_READER] {
+            let row = roles::assignment(GROUP, principal, roles::SERVICE_PRINCIPAL, role);
+            forge.place.store.commit(vec![db::Write::InsertAssignment(row)]).await.unwrap();
+        }
         forge.store_image().await;
         forge
     }

@@ -1,5 +1,6 @@
 //! Calls through [`handle`](super::handle), each test with its own SQLite file.
 
+mod activity;
 mod compute;
 mod deployments;
 mod groups;
@@ -9,6 +10,7 @@ mod overtaken;
 mod preconditions;
 mod requests;
 mod roles;
+mod visible;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -212,25 +212,8 @@ async fn invalid_field_never_causes_a_server_error() {
             "location": "lab1", "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": {} }),
         ),
         ("Microsoft.Resources/tags/default", json!({ "properties": { "tags": { "a": "b" } } })),
-        (
-            "Microsoft.Authorization/roleAssignments/88888888-0000-0000-0000-000000000001",
-            json!({
-            "properties": { "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c",
-                "principalId": principal, "principalType": "ServicePrincipal" } }),
-        ),
-        (
-            "Microsoft.Authorization/roleDefinitions/88888888-0000-0000-0000-000000000002",
-            json!({ "properties": { "roleName": "n", "type": "CustomRole", "description": "d",
-                "assignableScopes": [Server::in_subscription("")],
-                "permissions": [{ "actions": ["*/read"], "notDataActions": [], "condition": "" }] } }),
-        ),
-        (
-            "Microsoft.Authorization/locks/keep",
-            json!({ "properties": { "level": "CanNotDelete", "notes": "n",
-                "owners": [{ "applicationId": "a" }] } }),
-        ),
     ];
-    for (path, body) in good {
+    for (path, body) in good.into_iter().chain(of_access(&principal)) {
         let path = match path {
             "" => Server::in_subscription("resourceGroups/odd"),
             path => Server::in_subscription(&format!("resourceGroups/rg/providers/{path}")),
@@ -259,6 +242,29 @@ async fn invalid_field_never_causes_a_server_error() {
         assert!(made.is_ok(), "{path}: {made:?}");
         assert!(server.call(Method::Get, &path, "").await.is_ok(), "{path}");
     }
+}
+
+/// Valid bodies of a role assignment, a role definition and a lock.
+fn of_access(principal: &str) -> [(&'static str, Value); 3] {
+    [
+        (
+            "Microsoft.Authorization/roleAssignments/88888888-0000-0000-0000-000000000001",
+            json!({
+            "properties": { "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+                "principalId": principal, "principalType": "ServicePrincipal" } }),
+        ),
+        (
+            "Microsoft.Authorization/roleDefinitions/88888888-0000-0000-0000-000000000002",
+            json!({ "properties": { "roleName": "n", "type": "CustomRole", "description": "d",
+                "assignableScopes": [Server::in_subscription("")],
+                "permissions": [{ "actions": ["*/read"], "notDataActions": [], "condition": "" }] } }),
+        ),
+        (
+            "Microsoft.Authorization/locks/keep",
+            json!({ "properties": { "level": "CanNotDelete", "notes": "n",
+                "owners": [{ "applicationId": "a" }] } }),
+        ),
+    ]
 }
 
 fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
