@@ -97,7 +97,9 @@ def test_secrets_overlap_expire_and_are_removed(service, folder):
 
     short = admin(service, "sp", "secret", "add", client, "--expires", "2s")["clientSecret"]
     until(lambda: code(answer(service, client, client_secret=short)) == 7000222, "the secret has expired")
-    error = az("login", "--service-principal", "-u", client, "-p", short, "--tenant", service.tenant, code=1)
+    # az of another user, which has no token of the client in its cache.
+    late = az_at(service, folder, "late")
+    error = late("login", "--service-principal", "-u", client, "-p", short, "--tenant", service.tenant, code=1)
     assert "AADSTS7000222" in error
     listed = admin(service, "sp", "secret", "list", client)["credentials"]
     assert len(listed) == 3 and "hash" not in json.dumps(listed)
@@ -116,8 +118,11 @@ def test_certificate_logs_in(service, folder):
     assert isinstance(az("group", "list"), list)
 
     # MSAL signs by PS256 where the login endpoint is not of AD FS.
+    session = requests.Session()
+    # Otherwise a bundle from the environment would take precedence over `verify`.
+    session.verify, session.trust_env = service.ca, False
     app = msal.ConfidentialClientApplication(
-        client, authority=f"{service.url}/{service.tenant}", verify=service.ca, instance_discovery=False,
+        client, authority=f"{service.url}/{service.tenant}", http_client=session, instance_discovery=False,
         client_credential={"private_key": pem_of(key), "public_certificate": public.read_text()},
     )
     token = app.acquire_token_for_client([f"{service.url}/.default"])
@@ -130,8 +135,6 @@ def test_certificate_logs_in(service, folder):
     assert "AADSTS700027" in error
 
     admin(service, "sp", "secret", "remove", client, added["id"])
-    session = requests.Session()
-    session.verify, session.trust_env = service.ca, False
     session.headers["Authorization"] = f"Bearer {token['access_token']}"
     url = f"{service.url}/subscriptions/{service.subscription}/resourcegroups?api-version=2024-11-01"
     until(lambda: session.get(url).status_code == 401, "tokens of the removed certificate are not valid")

@@ -200,7 +200,7 @@ fn shown(credential: &Credential) -> Value {
     json!({
         "id": credential.id,
         "clientId": credential.owner,
-        "kind": credential.kind,
+        "type": credential.kind,
         "name": credential.name,
         "starts": credential.starts,
         "expires": credential.expires,
