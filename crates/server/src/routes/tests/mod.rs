@@ -10,6 +10,7 @@ mod overtaken;
 mod preconditions;
 mod requests;
 mod roles;
+mod targets;
 mod visible;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
