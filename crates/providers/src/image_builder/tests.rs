@@ -10,6 +10,7 @@ mod creation;
 mod latest;
 mod many;
 mod quota;
+mod rights_held;
 mod triggers;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -4,6 +4,7 @@
 mod bench;
 mod metadata;
 mod regions;
+mod rights;
 mod vhds;
 
 use std::time::Duration;

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use db::{Error, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Store, Write};
+use db::{
+    Error, Operation, OperationStatus, Resource, ResourceKey, RoleAssignment, Run, RunState, Store,
+    Write,
+};
 use futures_util::StreamExt;
 use images::{
     event::Events,
@@ -13,7 +16,7 @@ use images::{
 use jiff::Timestamp;
 use providers::image_builder::record::TemplateRecord;
 use serde_json::{Value, json};
-use service::{App, Settings};
+use service::{App, Settings, roles};
 use tokio_util::sync::CancellationToken;
 use vm::{
     Host,
@@ -28,6 +31,10 @@ const COMPUTE: &str = "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.Co
 
 pub(super) fn compute(rest: &str) -> String {
     format!("{COMPUTE}/{rest}")
+}
+
+pub(super) fn identity(name: &str) -> String {
+    format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
 }
 
 /// The state that outlives a process: folders, database, host.
@@ -97,6 +104,8 @@ impl Bench {
         let process = Process { app, fake: self.fake.clone(), host: self.host.clone() };
         if process.resource(GROUP).await.is_none() {
             process.insert("microsoft.resources/resourcegroups", GROUP).await;
+            process.insert_identity("i").await;
+            process.assign("i", roles::CONTRIBUTOR).await;
         }
         process
     }
@@ -181,6 +190,30 @@ impl Process {
         self.app.store().commit(writes).await.unwrap();
         self.app.wake_worker();
         id
+    }
+
+    /// An identity without rights.
+    pub(super) async fn insert_identity(&self, name: &str) {
+        let kind = "microsoft.managedidentity/userassignedidentities";
+        let ids = json!({ "clientId": format!("c-{name}"), "principalId": format!("p-{name}") });
+        let body = json!({ "location": "westus2", "properties": ids });
+        let row = Resource { id: identity(name), ..resource(kind, name, body) };
+        self.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
+    }
+
+    /// Gives an identity a role in the subscription.
+    pub(super) async fn assign(&self, name: &str, role: &str) -> RoleAssignment {
+        let principal = format!("p-{name}");
+        let row = roles::assignment("/subscriptions/s", &principal, roles::SERVICE_PRINCIPAL, role);
+        self.app.store().commit(vec![Write::InsertAssignment(row.clone())]).await.unwrap();
+        row
+    }
+
+    /// Takes every role from an identity.
+    pub(super) async fn revoke(&self, name: &str) {
+        let rows = self.app.store().assignments_of(&format!("p-{name}")).await.unwrap();
+        let writes = rows.iter().map(|row| Write::RemoveAssignment(row.key(), row.revision));
+        self.app.store().commit(writes.collect()).await.unwrap();
     }
 
     pub(super) async fn insert(&self, kind: &str, id: &str) {
@@ -304,11 +337,10 @@ fn resource(kind: &str, name: &str, body: Value) -> Resource {
 }
 
 fn body(distribute: Value) -> Value {
-    let identity = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i");
     json!({
         "location": "westus2",
         "tags": {},
-        "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity: {} } },
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity("i"): {} } },
         "properties": {
             "provisioningState": "Succeeded",
             "source": { "type": "ManagedImage", "imageId": compute("images/base") },

@@ -1,22 +1,18 @@
 //! The metadata service of a run's machine: its answers, and how long its tokens are valid.
 
-use db::{Resource, Run, Write};
+use authorization::{Need, Scope, Wanted};
+use db::{Run, Write};
 use engine::metadata::{Asked, Metadata};
 use images::{partition::Partition, region_set::RegionSet};
-use jiff::Timestamp;
 use providers::image_builder::record::RunInput;
 use service::auth::{Audience, Auth, Denied, SigningKey};
 
-use super::*;
+use super::{bench::identity, *};
 use crate::worker::{Job, metadata::OfRun};
 
 const TENANT: &str = "t";
 const ARM: &str = "https%3A%2F%2Fmanagement.azure.com%2F";
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn identity(name: &str) -> String {
-    format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
-}
 
 struct MetadataBench {
     _bench: Bench,
@@ -31,22 +27,7 @@ impl MetadataBench {
         let process = bench.process().await;
         std::fs::create_dir_all(&process.app.settings().dir).unwrap();
         for name in ["one", "two", "other"] {
-            let now = Timestamp::now();
-            let ids =
-                json!({ "clientId": format!("c-{name}"), "principalId": format!("p-{name}") });
-            let row = Resource {
-                id: identity(name),
-                subscription: "s".into(),
-                group: "rg".into(),
-                kind: "microsoft.managedidentity/userassignedidentities".into(),
-                name: name.into(),
-                revision: 0,
-                created: now,
-                changed: now,
-                body: json!({ "location": "westus2", "properties": ids }),
-                hidden: json!({}),
-            };
-            process.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
+            process.insert_identity(name).await;
         }
         let id = process.submit("t", managed("made")).await;
         let place = Self { _bench: bench, run: process.run(&id).await, process };
@@ -80,12 +61,15 @@ impl MetadataBench {
 
     /// The principal of the token, if it is valid.
     async fn caller(&self, token: &Value) -> Result<String, Denied> {
+        self.principal(token).await.map(|caller| caller.client_id)
+    }
+
+    async fn principal(&self, token: &Value) -> Result<arm::Caller, Denied> {
         let settings = self.process.app.settings();
         let key = SigningKey::obtain(&settings.dir).unwrap();
         let auth = Auth::new(key, TENANT.to_owned(), self.process.app.store().clone());
         let header = format!("Bearer {}", token["access_token"].as_str().unwrap());
-        let caller = auth.caller(Some(&header), Audience::Arm, &[], "https://here:8443").await;
-        caller.map(|caller| caller.client_id)
+        auth.caller(Some(&header), Audience::Arm, &[], "https://here:8443").await
     }
 }
 
@@ -117,6 +101,24 @@ async fn token_stands_for_its_identity_while_the_run_is_active() {
     place.is_now(RunState::Succeeded).await;
     let denied = place.caller(&body).await.unwrap_err();
     assert!(matches!(denied, Denied::BadToken { code: "InvalidAuthenticationToken", .. }));
+}
+
+#[tokio::test]
+async fn token_has_the_rights_of_its_identity_and_no_others() {
+    let place = MetadataBench::new().await;
+    let (_, body) = token(&place.service(&["one"]), "").await;
+    let caller = place.principal(&body).await.unwrap();
+    let may = async |action: &'static str| {
+        let need = Need::new(Wanted::action(action), Scope::parse(GROUP));
+        place.process.app.rights(&caller).await.unwrap().check(&need).is_ok()
+    };
+    let (read, write) = ("Microsoft.Compute/images/read", "Microsoft.Compute/images/write");
+    assert!(!may(read).await, "the identity of the template may, this one may not");
+    let reader = authorization::built_in::named("Reader").unwrap();
+    place.process.assign("one", reader.id).await;
+    assert_eq!((may(read).await, may(write).await), (true, false));
+    place.process.revoke("one").await;
+    assert!(!may(read).await);
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ async fn get(process: &Process, id: &str) -> Value {
         base_url: "https://here:8443".to_owned(),
         request_id: "r".to_owned(),
         correlation_id: None,
-        client: arm::Client::default(),
         if_match: None,
+        client: arm::Client::default(),
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
     };
     let call = Call::admit(request, Arc::new(Rights::everything()), &Rule::SignedIn).unwrap();
