@@ -74,6 +74,7 @@ pub(super) fn of(target: Target) -> Vec<Example> {
     let role_list = |name: &str| {
         let path = format!("{ROLES}/{name}");
         vec![
+            read(Tenant, &path, List),
             read(Subscription, &format!("{{S}}{path}"), List),
             read(Group, &format!("{{G}}{path}"), List),
         ]
