@@ -46,7 +46,7 @@ fn paths(start: &str) -> Vec<String> {
     }
     // A fixed sequence, so that a failure can be repeated.
     let mut state: u64 = 14;
-    for _ in 0..20_000 {
+    for _ in 0..4_000 {
         let mut path = format!("{start}/providers");
         for _ in 0..(4 + state % 7) {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

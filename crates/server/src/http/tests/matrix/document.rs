@@ -8,7 +8,7 @@ const HEAD: &str = "\
 # Who gets which answer
 
 Every route of `goldsmith serve` with every method, and the status for each kind of caller. A test asks all of them and
-compares, so this table is what the service does. [Authorization](service.md) says what roles are and how to assign them.
+compares, so this table is what the service does. [Who may do what](authorization.md) says what roles are and how to assign them.
 
 **How to read it.** A status below 400, and 400, 404, 405 and 412, come from the request itself: the caller may do it. To
 leave everything as it is, the test writes with a precondition that fails (412) or a body that is no JSON (400), and asks
