@@ -87,3 +87,6 @@ fn database() -> String {
 fn failed(error: db::Error) -> Error {
     Error::new(ErrorCode::InternalError, database()).caused_by(error)
 }
+
+#[cfg(test)]
+mod tests;

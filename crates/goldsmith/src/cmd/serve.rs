@@ -89,14 +89,15 @@ fn ready(running: &Running, output: &Output) {
 /// Said once, by the first start that enforces roles.
 fn began(upgraded: &Upgraded, running: &Running) -> String {
     let mut text = format!(
-        "Roles are enforced from now on. So that everything goes on, in subscription {}\n\
-         these service principals are Owner now: {}\n",
-        running.subscription,
+        "Roles are enforced from now on. So that everything goes on,\n\
+         these service principals are Owner of everything now: {}\n",
         upgraded.owners.join(", ")
     );
     if !upgraded.identities.is_empty() {
-        let identities = upgraded.identities.join("\n  ");
-        text += &format!("these identities of image templates are Contributor:\n  {identities}\n");
+        let (subscription, identities) = (&running.subscription, upgraded.identities.join("\n  "));
+        text += &format!(
+            "these identities of image templates are Contributor of subscription {subscription}:\n  {identities}\n"
+        );
     }
     text + "Narrow that with goldsmith admin role list, grant and revoke, or az role assignment.\n\n"
 }

@@ -18,7 +18,7 @@ const ASSIGNMENTS: &str = "microsoft.authorization/roleassignments";
 /// What principals of an older installation received, so that they can do what they could.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgraded {
-    /// The names of service principals, now Owner and Storage Blob Data Owner of the subscription.
+    /// The names of service principals, now Owner and Storage Blob Data Owner of everything.
     pub owners: Vec<String>,
     /// The ids of managed identities that image templates use, now Contributor and Storage Blob Data Reader of the
     /// subscription.
@@ -26,7 +26,7 @@ pub struct Upgraded {
 }
 
 /// Begins to enforce roles, once in the life of an installation. What clients could do before, they still can: service
-/// principals become Owner of the subscription; identities of image templates become Contributor, for the template and for
+/// principals become Owner of everything; identities of image templates become Contributor, for the template and for
 /// scripts on its machines. The assignments that clients stored, which did not count, count from now on. `None` if it has
 /// begun already, or if there is nothing to keep.
 ///
@@ -64,7 +64,7 @@ pub async fn begin(store: &Store, subscription: &str) -> Result<Option<Upgraded>
         writes.push(write);
     };
     for client in &clients {
-        ownership(client, &scope).into_iter().for_each(&mut add);
+        ownership(client, "").into_iter().for_each(&mut add);
     }
     for identity in &identities {
         let principal = identity.body["properties"]["principalId"].as_str().unwrap_or_default();
