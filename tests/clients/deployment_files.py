@@ -6,6 +6,7 @@ import templates
 
 SCHEMA = "https://schema.management.azure.com/schemas/{}#"
 IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+ROLES = "Microsoft.Authorization/roleAssignments"
 
 # With comments and an expression over two lines, which az sends unchanged.
 COMMENTED = """{
@@ -39,6 +40,7 @@ def template(resources, schema="2019-04-01/deploymentTemplate.json", **more):
 def image_template(service, group, name):
     """The usual file: an identity, its role, and an image template that depends on both."""
     identity = f"[resourceId('{IDENTITY}', 'deployed')]"
+    assigned = "guid(resourceGroup().id, 'deployed')"
     built = templates.body(
         service, group, customize=[templates.shell("echo hello", name="hello")],
         distribute=[templates.managed(service.subscription, f"{name}-image", group)],
@@ -47,8 +49,7 @@ def image_template(service, group, name):
     return template([
         {"type": IDENTITY, "apiVersion": "2023-01-31", "name": "deployed", "location": "[resourceGroup().location]"},
         {
-            "type": "Microsoft.Authorization/roleAssignments", "apiVersion": "2022-04-01",
-            "name": "[guid(resourceGroup().id, 'deployed')]", "dependsOn": [identity],
+            "type": ROLES, "apiVersion": "2022-04-01", "name": f"[{assigned}]", "dependsOn": [identity],
             "properties": {
                 "roleDefinitionId": "[subscriptionResourceId('Microsoft.Authorization/roleDefinitions',"
                                     " 'b24988ac-6180-42a0-ab88-20f7382dd24c')]",
@@ -57,7 +58,7 @@ def image_template(service, group, name):
         },
         {
             "type": "Microsoft.VirtualMachineImages/imageTemplates", "apiVersion": "2024-02-01", "name": name,
-            "dependsOn": [identity], **built,
+            "dependsOn": [identity, f"[resourceId('{ROLES}', {assigned})]"], **built,
         },
     ])
 

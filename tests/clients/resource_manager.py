@@ -1,11 +1,15 @@
 """Calls a service's resource manager over plain HTTP: templates in the group `rg`, and their runs."""
 
+import uuid
+
 from service import until
 
 AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
 COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
 IDENTITIES = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 API = "2024-02-01"
+CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+BLOB_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 
 
 def asks(service, version=API):
@@ -31,8 +35,26 @@ def asks_in_group(service):
 
 
 def identity(arm, name):
+    """An identity that may do all that a template needs."""
     made = arm("PUT", f"{IDENTITIES}/{name}", "2024-11-30", json={"location": "westus2"})
     assert made.status_code == 201, made.text
+    may_build(arm, made.json()["properties"]["principalId"])
+
+
+def may_build(arm, principal):
+    """Gives a principal the rights that a template needs, in the subscription."""
+    for role in (CONTRIBUTOR, BLOB_READER):
+        assign(arm, principal, role)
+
+
+def assign(arm, principal, role):
+    """Gives a principal a role in the subscription."""
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"{principal} {role}")
+    put = arm("PUT", f"providers/Microsoft.Authorization/roleAssignments/{name}", "2022-04-01", json={"properties": {
+        "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{role}",
+        "principalId": principal, "principalType": "ServicePrincipal",
+    }})
+    assert put.status_code in (200, 201), put.text
 
 
 def path_of(url):

@@ -17,12 +17,19 @@ def world(service, folder):
     return administrator(service, folder), service, folder
 
 
+def builder(az, group, name):
+    """An identity that may build images in its group."""
+    made = az("identity", "create", "-g", group, "-n", name)
+    scope = made["id"].split("/providers/")[0]
+    az("role", "assignment", "create", "--assignee", made["clientId"], "--role", "Contributor", "--scope", scope)
+
+
 @pytest.fixture(scope="module")
 def group(world):
     az, _, _ = world
     made = az("group", "create", "-n", "Rg-One", "-l", "westus2", "--tags", "a=b")
     assert made["properties"]["provisioningState"] == "Succeeded"
-    az("identity", "create", "-g", "Rg-One", "-n", "builder")
+    builder(az, "Rg-One", "builder")
     az("sig", "create", "-g", "Rg-One", "-r", "gallery1")
     az("sig", "image-definition", "create", "-g", "Rg-One", "-r", "gallery1", "-i", "web",
        "-p", "me", "-f", "web", "-s", "1", "--os-type", "Linux")
@@ -114,7 +121,7 @@ def test_template_is_created_by_flags_and_deferred(world, group):
 # conformance: 108, 109, 132
 def test_identity_of_a_template_is_assigned_and_removed(world, group):
     az, _, _ = world
-    az("identity", "create", "-g", group, "-n", "other")
+    builder(az, group, "other")
     az("image", "builder", "create", "-g", group, "-n", "who", "--image-source", templates.URN,
        "--managed-image-destinations", "who-image=westus2", "--identity", "builder")
     shown = az("image", "builder", "identity", "show", "-g", group, "-n", "who")

@@ -336,7 +336,9 @@ def test_lists_of_roles_have_what_the_cmdlets_dereference(client, service):
 
 
 def test_role_is_assigned_to_an_identity_by_its_object_id(client, service):
-    identity = client.generated("Get-AzUserAssignedIdentity", "GET", f"{IDENTITIES}/builder", IDENTITY_API).json()
+    identity = client.generated("New-AzUserAssignedIdentity", "PUT", f"{IDENTITIES}/ps-role", IDENTITY_API, {
+        "location": "westus2",
+    }).json()
     principal, application = (identity["properties"][field] for field in ("principalId", "clientId"))
     # The kind of principal is found by trying.
     assert client.graph("GET", f"users/{principal}").status == 404

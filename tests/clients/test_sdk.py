@@ -12,6 +12,7 @@ from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 import deployment_files
+from resource_manager import asks, may_build
 from service import WITHIN_S
 from templates import FOREVER, body, managed, shell
 
@@ -35,9 +36,10 @@ def client(service):
         )
 
     make(ResourceManagementClient).resource_groups.create_or_update(GROUP, {"location": "westus2"})
-    make(ManagedServiceIdentityClient).user_assigned_identities.create_or_update(
+    identity = make(ManagedServiceIdentityClient).user_assigned_identities.create_or_update(
         GROUP, "builder", {"location": "westus2"}
     )
+    may_build(asks(service), identity.principal_id)
     return make
 
 

@@ -44,6 +44,7 @@ def desktop(url):
     inner = identity[1:-1]
     definition = f"resourceId('{kinds['definition']}', parameters('galleryName'), parameters('definitionName'))"
     role = f"resourceId('{kinds['role']}', guid(parameters('roleName')))"
+    assignment = f"guid(resourceGroup().id, {role}, {inner})"
     publisher, offer, sku, _ = WINDOWS_URN.split(":")
     text = {"type": "string"}
     place = "[parameters('location')]"
@@ -54,11 +55,14 @@ def desktop(url):
             {"type": kinds["role"], "apiVersion": "2018-01-01-preview", "name": "[guid(parameters('roleName'))]",
              "properties": {
                  "roleName": "[parameters('roleName')]", "description": "Builds images",
-                 "permissions": [{"actions": ["Microsoft.Compute/galleries/images/versions/*"]}],
+                 "permissions": [{"actions": [
+                     "Microsoft.Compute/galleries/read", "Microsoft.Compute/galleries/images/read",
+                     "Microsoft.Compute/galleries/images/versions/*",
+                 ]}],
                  "assignableScopes": ["[resourceGroup().id]"],
              }},
             {"type": kinds["assigned"], "apiVersion": "2020-04-01-preview",
-             "name": f"[guid(resourceGroup().id, {role}, {inner})]", "dependsOn": [f"[{role}]", identity],
+             "name": f"[{assignment}]", "dependsOn": [f"[{role}]", identity],
              "properties": {
                  "roleDefinitionId": f"[{role}]", "principalType": "ServicePrincipal",
                  "principalId": f"[reference({inner}, '2018-11-30').principalId]",
@@ -74,7 +78,7 @@ def desktop(url):
              }},
             {"type": kinds["template"], "apiVersion": "2020-02-14", "name": "[parameters('templateName')]",
              "location": place, "tags": {"userIdentity": "enabled"},
-             "dependsOn": [identity, f"[{definition}]"],
+             "dependsOn": [identity, f"[{definition}]", f"[resourceId('{kinds['assigned']}', {assignment})]"],
              "identity": {"type": "UserAssigned", "userAssignedIdentities": {f"[format('{{0}}', {inner})]": {}}},
              "properties": {
                  "buildTimeoutInMinutes": 180,

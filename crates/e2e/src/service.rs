@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::{Done, Lab, Running, text, wait_for};
 
 const VERSION: &str = "api-version=2024-02-01";
+/// The GUIDs of the roles Contributor and Storage Blob Data Reader.
+const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 const RESOURCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A service with the lab's folders and real machines. It ends when dropped.
@@ -23,7 +26,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the service, logs in, and creates a group with an identity and a gallery.
+    /// Starts the service, logs in, and creates a group with a gallery and an identity that may do all that templates need.
     pub fn start(lab: Lab) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -122,6 +125,19 @@ impl Service {
         resource
     }
 
+    /// Gives a principal a role, by its GUID.
+    pub fn assign(&self, principal: &str, role: &str, scope: &str) {
+        let roles = "/providers/Microsoft.Authorization";
+        // A GUID for each pair of them.
+        let name = format!("{}{}", &role[..8], &principal[8..]);
+        let id = format!("{scope}{roles}/roleAssignments/{name}");
+        let body = json!({ "properties": {
+            "roleDefinitionId": format!("{roles}/roleDefinitions/{role}"),
+            "principalId": principal, "principalType": "ServicePrincipal",
+        } });
+        self.put(&id, &body);
+    }
+
     /// Reads an existing resource.
     pub fn get(&self, id: &str) -> Value {
         let (status, answer) = self.call(Method::GET, id, None);
@@ -186,7 +202,12 @@ impl Service {
 
     fn prepare(&self) {
         self.put(&self.id(""), &json!({ "location": "westus2" }));
-        self.put(&self.identity(), &json!({ "location": "westus2" }));
+        let identity = self.put(&self.identity(), &json!({ "location": "westus2" }));
+        let principal = text(&identity["properties"]["principalId"]);
+        let subscription = format!("/subscriptions/{}", text(&self.ready["subscriptionId"]));
+        for role in [CONTRIBUTOR, BLOB_READER] {
+            self.assign(&principal, role, &subscription);
+        }
         let gallery = self.id("/providers/Microsoft.Compute/galleries/gallery");
         self.put(&gallery, &json!({ "location": "westus2", "properties": {} }));
         let definition = json!({

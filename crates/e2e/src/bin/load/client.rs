@@ -44,7 +44,17 @@ impl Client {
         let group = self.path("resourceGroups/load");
         self.call(Method::PUT, &group, Some(json!({ "location": "westus2" }))).await;
         let identity = json!({ "location": "westus2" });
-        self.call(Method::PUT, &self.path(IDENTITY), Some(identity)).await;
+        let identity = self.call(Method::PUT, &self.path(IDENTITY), Some(identity)).await.1;
+        for role in ROLES {
+            let name = format!("providers/Microsoft.Authorization/roleAssignments/{role}");
+            let path = self.path(&name);
+            let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
+            let body = json!({ "properties": {
+                "roleDefinitionId": role, "principalId": identity["properties"]["principalId"],
+                "principalType": "ServicePrincipal",
+            } });
+            self.call(Method::PUT, &path, Some(body)).await;
+        }
     }
 
     /// A path below the subscription.
@@ -137,5 +147,8 @@ impl Client {
     }
 }
 
+/// What the identity needs: Contributor, and Storage Blob Data Reader. Their GUIDs also name the assignments.
+const ROLES: [&str; 2] =
+    ["b24988ac-6180-42a0-ab88-20f7382dd24c", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"];
 const IDENTITY: &str =
     "resourceGroups/load/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder";
