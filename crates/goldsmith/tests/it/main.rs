@@ -8,6 +8,7 @@ mod commands;
 mod deployment_files;
 mod descriptors;
 mod serve;
+mod subscriptions;
 mod unwritable;
 
 use std::{

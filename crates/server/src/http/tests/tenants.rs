@@ -41,6 +41,7 @@ struct Tenants {
 impl Tenants {
     async fn new() -> Self {
         let place = Bench::new().await;
+        subscriptions::begin(&place.store, SUBSCRIPTION).await.unwrap();
         let other = subscriptions::create(&place.store, "Other").await.unwrap().id;
         let owner = principal::create(&place.store, "owner of the other").await.unwrap();
         let scope = format!("/subscriptions/{other}");
@@ -279,7 +280,7 @@ async fn image_of_the_catalogue_is_seen_by_its_subscriptions_only() {
         let (status, text) = tenants.ask("GET", path, subscription, administrator).await;
         assert_eq!((status, text.contains("acme")), (StatusCode::OK, sees), "{text}");
     }
-    let (status, text) = tenants.ask("GET", "/metadata/aliases.json", "", "").await;
+    let (status, text) = tenants.ask("GET", "/metadata/aliases.json", NOWHERE_AT_ALL, "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("debian12") && !text.contains("secret"), "{text}");
 }
@@ -315,11 +316,11 @@ async fn names_of_storage_accounts_are_unique_in_the_installation() {
     );
     assert_eq!(send("PUT", account("ownaccount"), body).await.0, StatusCode::OK);
     // Its blobs are found by the name alone, and those of the other are refused.
-    let (status, _) = tenants.ask("GET", "/storage/ownaccount?comp=list", "", stranger).await;
+    let (status, _) = tenants.ask("GET", "/storage/ownaccount?comp=list", other, stranger).await;
     assert_eq!(status, StatusCode::OK);
     for blob in ["shell/hello.sh", "shell/none.sh"] {
         let path = format!("/storage/secretaccount/{blob}");
-        let (status, _) = tenants.ask("GET", &path, "", stranger).await;
+        let (status, _) = tenants.ask("GET", &path, other, stranger).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{blob}");
     }
 }
