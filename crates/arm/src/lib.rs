@@ -60,7 +60,7 @@ pub use overtaken::retry_overtaken;
 pub use paging::{Position, list, page_of};
 pub use path::{Path, Scope, is};
 pub use precondition::{check_precondition, etag};
-pub use readable::{Readable, kind_of, may_read, read_of, readable_operation};
+pub use readable::{Readable, is_own_operation, kind_of, may_read, read_of, readable_operation};
 pub use registry::{Registry, ResourceType, Service};
 pub use reply::Reply;
 pub use resource::{handle, is_registered, registered, rule};

@@ -1,9 +1,9 @@
 //! Which rows a caller may read.
 
 use authorization::{Need, Rights, Scope, Visible, Wanted};
-use db::{Operation, Resource, ResourceKey};
+use db::{Operation, Resource, ResourceKey, Store};
 
-use crate::{ApiError, Call, Context, group, is, operation};
+use crate::{ApiError, Call, Context, Request, group, is, operation};
 
 /// What a caller may read of a part of the hierarchy. Decides once for each kind, so that a long list costs little.
 #[derive(Debug)]
@@ -76,12 +76,32 @@ pub async fn readable_operation(
 ) -> Result<Operation, ApiError> {
     let row = context.store().operation(&id.to_lowercase()).await?;
     let is_shown = |row: &Operation| {
-        let own = row.origin.as_ref().and_then(|origin| origin["objectId"].as_str());
         row.subscription.eq_ignore_ascii_case(context.subscription())
-            && (own.is_some_and(|own| is(own, &call.caller.object_id))
-                || may_read(call, &kind_of(&row.target), &row.target))
+            && (began(call, row) || may_read(call, &kind_of(&row.target), &row.target))
     };
     row.filter(is_shown).ok_or_else(|| operation::not_found(id))
+}
+
+/// Whether the caller began an operation of the subscription in the path. The removal of a group also removes the roles at
+/// it, so this must not depend on them.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_own_operation(
+    store: &Store,
+    request: &Request,
+    id: &str,
+) -> Result<bool, ApiError> {
+    let row = store.operation(&id.to_lowercase()).await?;
+    let subscription = request.path.scope.subscription().unwrap_or_default();
+    Ok(row.is_some_and(|row| {
+        row.subscription.eq_ignore_ascii_case(subscription) && began(request, &row)
+    }))
+}
+
+fn began(request: &Request, row: &Operation) -> bool {
+    let own = row.origin.as_ref().and_then(|origin| origin["objectId"].as_str());
+    own.is_some_and(|own| is(own, &request.caller.object_id))
 }
 
 /// The kind of what a key names: `microsoft.compute/galleries/images`.

@@ -141,7 +141,8 @@ async fn patch(app: &App, call: &Call, mut group: Resource) -> Result<Reply, Api
 async fn delete(app: &App, call: &Call, mut group: Resource) -> Result<Reply, ApiError> {
     check_stays(&group)?;
     if let Some(template) = active_run_in(app, &group.key()).await? {
-        return Err(blocked(&group.name, &template));
+        let is_shown = arm::may_read(call, &arm::kind_of(&template), &template);
+        return Err(blocked(&group.name, Some(&template).filter(|_| is_shown)));
     }
     let started = Started::location_only(call, DELETE, group.key());
     group.body["properties"]["provisioningState"] = json!("Deleting");
@@ -157,14 +158,22 @@ async fn delete(app: &App, call: &Call, mut group: Resource) -> Result<Reply, Ap
     Ok(started.located())
 }
 
-fn blocked(group: &str, template: &ResourceKey) -> ApiError {
-    ApiError::conflict(
+/// A template of another group is named only to those who may read it.
+fn blocked(group: &str, template: Option<&ResourceKey>) -> ApiError {
+    let who = match template {
+        Some(template) => format!("image template '{template}' has a run"),
+        None => "an image template of another resource group has a run here".to_owned(),
+    };
+    let error = ApiError::conflict(
         "ResourceGroupDeletionBlocked",
         format!(
-            "Deletion of resource group '{group}' failed as image template '{template}' has a run that is not over. Cancel it or wait for its end."
+            "Deletion of resource group '{group}' failed as {who} that is not over. Cancel it or wait for its end."
         ),
-    )
-    .target(template.as_str())
+    );
+    match template {
+        Some(template) => error.target(template.as_str()),
+        None => error,
+    }
 }
 
 /// A template with an active run, which is in the group or has its staging there.
@@ -205,7 +214,8 @@ async fn remove(
 ) -> Result<Vec<service::app::replications::Guard>, ApiError> {
     let group = &operation.target;
     if let Some(template) = active_run_in(app, group).await? {
-        return Err(blocked(group.as_str(), &template));
+        let is_inside = template.as_str().starts_with(&format!("{group}/"));
+        return Err(blocked(group.as_str(), Some(&template).filter(|_| is_inside)));
     }
     let mut images = Vec::new();
     for kind in ["microsoft.compute/images", "microsoft.compute/galleries/images/versions"] {

@@ -11,7 +11,7 @@ use arm::{
     ApiError, Call, Extension, Method, Reply, Request, denied, group, operation, retry_overtaken,
     version,
 };
-use authorization::Denial;
+use authorization::{Denial, Rule};
 use deployments::Manager;
 use providers::{
     REGISTRY, image_builder::runs, namespaces, platform_image, resource_group, sku, storage,
@@ -48,7 +48,14 @@ async fn answer(app: &App, request: Request) -> Result<Reply, ApiError> {
     }
     let target = Target::of(&request);
     let rights = app.rights(&request.caller).await?;
-    let rule = target.rule(request.method, &request.path);
+    let own = match target.operation(&request.path) {
+        Some(id) => arm::is_own_operation(app.store(), &request, id).await?,
+        None => false,
+    };
+    let rule = match own {
+        true => Rule::SignedIn,
+        false => target.rule(request.method, &request.path),
+    };
     if let Err(denial) = rights.rule(&rule) {
         return Err(target.refused(&request, &denial));
     }

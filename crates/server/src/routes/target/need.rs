@@ -87,6 +87,15 @@ impl Target {
         }
     }
 
+    /// The id of the operation that the request is about. Whoever began it may always follow it.
+    pub(in crate::routes) fn operation(self, path: &Path) -> Option<&str> {
+        match self {
+            Self::OperationResult => path.rest.get(1).map(String::as_str),
+            Self::ImageBuilderOperation => path.rest.get(3).map(String::as_str),
+            _ => None,
+        }
+    }
+
     fn class(self, method: Method, path: &Path) -> Class {
         match self {
             Self::Subscriptions

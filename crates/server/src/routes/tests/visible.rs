@@ -129,3 +129,24 @@ async fn refusal_comes_before_everything_that_could_tell() {
     assert!(denied.message.contains("'Microsoft.Compute/images/delete'"), "{}", denied.message);
     assert!(denied.message.to_lowercase().contains(&scope), "{}", denied.message);
 }
+
+#[tokio::test]
+async fn removal_of_a_group_is_followed_by_who_began_it() {
+    let server = Server::with_group().await;
+    let one = server.principal("one").await;
+    server.grant(&one, service::roles::CONTRIBUTOR, "resourceGroups/Rg").await;
+    let path = "resourceGroups/Rg";
+    let begun = server.of(&one, Method::Delete, path, &Value::Null).await.unwrap();
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    let location = header(&begun, "location").unwrap().split_once("8443").unwrap().1.to_owned();
+    server.app.tasks().close();
+    server.app.tasks().wait().await;
+    // Its role went with the group.
+    let gone = server.of(&one, Method::Get, path, &Value::Null).await;
+    assert_eq!(code(gone), (403, "AuthorizationFailed".into()));
+    let over = server.of(&one, Method::Get, &location, &Value::Null).await.unwrap();
+    assert_eq!(over.status, StatusCode::OK);
+    let other = server.principal("other").await;
+    let hidden = server.of(&other, Method::Get, &location, &Value::Null).await;
+    assert_eq!(code(hidden), (403, "AuthorizationFailed".into()));
+}
