@@ -2,10 +2,7 @@
 
 use async_trait::async_trait;
 use engine::template::Template;
-use images::{
-    error::{Error, Result},
-    ownership::Ownership,
-};
+use images::{error::Result, ownership::Ownership};
 use providers::image_builder;
 use service::App;
 
@@ -32,8 +29,7 @@ impl Admission {
 impl Ownership for Admission {
     async fn confirm(&self) -> Result<()> {
         self.app.confirm_ownership().await?;
-        let confirmed = image_builder::confirm(&self.app, &self.template).await;
-        confirmed.map_err(Error::from)
+        image_builder::confirm(&self.app, &self.template).await
     }
 
     fn is_certain(&self) -> bool {

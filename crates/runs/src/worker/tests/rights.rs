@@ -37,12 +37,12 @@ async fn run_fails_whose_identity_lost_its_role_since_the_submission() {
 async fn role_taken_during_a_build_stops_it_before_it_publishes() {
     let bench = Bench::new().await;
     let process = bench.process().await;
-    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-    let (go, waits) = std::sync::mpsc::channel::<()>();
+    let (begun, mut begins) = tokio::sync::mpsc::channel(1);
+    let (go, waits) = std::sync::mpsc::sync_channel::<()>(1);
     let waits = std::sync::Mutex::new(waits);
     bench.fake.on_call("mktemp", move |_, script| {
         if String::from_utf8_lossy(script).contains("echo two") {
-            let _ = begun.send(());
+            let _ = begun.try_send(());
             let _ = waits.lock().unwrap().recv();
         }
         Reaction::exit(0)

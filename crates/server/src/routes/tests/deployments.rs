@@ -4,6 +4,7 @@ mod failures;
 mod modes;
 mod nested;
 mod restarts;
+mod rights;
 mod template_specs;
 
 use super::*;

@@ -11,7 +11,7 @@ impl Server {
     }
 
     /// Takes up what an earlier process left, as a start does. Waits for the end.
-    async fn restart(&mut self) {
+    pub(super) async fn restart(&mut self) {
         self.settle().await;
         self.app = self.next();
         for row in self.app.store().unfinished_operations().await.unwrap() {
