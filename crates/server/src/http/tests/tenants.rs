@@ -1,6 +1,12 @@
 //! Two subscriptions in one installation: nothing of one is seen from the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arm::group;
 use db::{Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Select, Write};
@@ -16,7 +22,12 @@ use runs::{
     worker::{Limits, Local, start},
 };
 use serde_json::json;
-use service::{auth::ManagedIdentity, blobs, run_folder, subscriptions};
+use service::{Quotas, auth::ManagedIdentity, blobs, run_folder, subscriptions};
+use sources::fetch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use vm::{
     Host,
     fake::{Call, Fake},
@@ -365,6 +376,8 @@ impl Builders {
         store_image(place, &host).await;
         let fake = Fake::new();
         fake.on_call("generalize", |command, _| guests::linux::played(command));
+        // The addresses of this test are on this machine.
+        place.app.set_fetch_limits(fetch::Limits { attempts: 1, ..fetch::Limits::default() });
         let limits = Limits {
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
@@ -386,8 +399,16 @@ impl Builders {
         answer
     }
 
-    /// A template in the subscription, with an identity that may do everything there.
     async fn template(&self, subscription: &str) -> String {
+        let steps = json!([{ "type": "Shell", "inline": ["echo hello"] }]);
+        let (template, shown) = self.template_of(subscription, &steps).await;
+        assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+        template
+    }
+
+    /// A template in the subscription, with an identity that may do everything there: its id, and its properties once
+    /// it is provisioned.
+    async fn template_of(&self, subscription: &str, steps: &Value) -> (String, Value) {
         let place = &self.tenants.place;
         let scope = format!("/subscriptions/{subscription}");
         let group = format!("{scope}/resourceGroups/rg");
@@ -398,15 +419,22 @@ impl Builders {
         let principal = shown["properties"]["principalId"].as_str().unwrap();
         let grant =
             roles::assignment(&scope, principal, roles::SERVICE_PRINCIPAL, roles::CONTRIBUTOR);
-        place.store.commit(vec![Write::InsertAssignment(grant)]).await.unwrap();
-        let template = format!("{group}/providers/Microsoft.VirtualMachineImages/imageTemplates/t");
+        match place.store.commit(vec![Write::InsertAssignment(grant)]).await {
+            // It has the role since the first template.
+            Ok(()) | Err(db::Error::Stale { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        let template = format!(
+            "{group}/providers/Microsoft.VirtualMachineImages/imageTemplates/t-{}",
+            images::new_run_id()
+        );
         let source = format!("{LOCAL}/providers/Microsoft.Compute/images/base");
         let body = json!({
             "location": "westus2",
             "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity: {} } },
             "properties": {
                 "source": { "type": "ManagedImage", "imageId": source },
-                "customize": [{ "type": "Shell", "inline": ["echo hello"] }],
+                "customize": steps,
                 "distribute": [{
                     "type": "ManagedImage", "runOutputName": "out", "location": "westus2",
                     "imageId": format!("{group}/providers/Microsoft.Compute/images/made"),
@@ -416,7 +444,9 @@ impl Builders {
         self.put(&template, &body).await;
         place.app.tasks().close();
         place.app.tasks().wait().await;
-        template
+        let key = ResourceKey::of(&template);
+        let row = place.store.resource(&key).await.unwrap().unwrap();
+        (template, row.body["properties"].clone())
     }
 
     /// Runs the template to its end. Returns how many machines started from power-on.
@@ -462,4 +492,70 @@ async fn shared_cache_saves_the_first_boot_of_who_shares_it() {
     assert_eq!(builders.cold_starts(&own).await, 1);
     builders.share(&builders.tenants.other).await;
     assert_eq!(builders.cold_starts(&other).await, 0);
+}
+
+/// Serves one answer to every request. Returns its URL and the number of requests so far.
+async fn serve(answer: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/secret.sh", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, count)
+}
+
+#[tokio::test]
+async fn checksum_of_another_subscriptions_script_is_fetched_or_refused() {
+    let builders = Builders::new().await;
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\necho secret\n";
+    let (secret, fetched) = serve(ok).await;
+    let no = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (closed, refused) = serve(no).await;
+    let steps = |url: &str, sum: &str| json!([{ "type": "Shell", "name": "s", "scriptUri": url, "sha256Checksum": sum }]);
+    let (own, shown) = builders.template_of(SUBSCRIPTION, &steps(&secret, "")).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+    let sum = shown["customize"][0]["sha256Checksum"].as_str().unwrap().to_owned();
+    builders.cold_starts(&own).await;
+    assert_eq!(fetched.load(Ordering::Relaxed), 1, "runs use what was fetched then");
+
+    let other = builders.tenants.other.clone();
+    let (_, shown) = builders.template_of(&other, &steps(&closed, &sum)).await;
+    assert_eq!(shown["provisioningState"], "Failed", "{shown}");
+    assert_eq!(refused.load(Ordering::Relaxed), 1, "the service asked for it");
+    // Who can read it may have it.
+    let (_, shown) = builders.template_of(SUBSCRIPTION, &steps(&closed, &sum)).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+    assert_eq!((refused.load(Ordering::Relaxed), fetched.load(Ordering::Relaxed)), (1, 1));
+}
+
+#[tokio::test]
+async fn quotas_count_per_subscription() {
+    let builders = Builders::new().await;
+    let place = &builders.tenants.place;
+    place.app.set_quotas(Quotas { templates: 1, ..Quotas::default() });
+    let own = builders.template(SUBSCRIPTION).await;
+    let path = format!("{own}2?api-version=2025-10-01");
+    let token = &builders.tenants.administrator;
+    let stored = place.store.resource(&ResourceKey::of(&own)).await.unwrap().unwrap();
+    let body = json!({
+        "location": "westus2", "identity": stored.body["identity"],
+        "properties": {
+            "source": stored.body["properties"]["source"],
+            "distribute": stored.body["properties"]["distribute"],
+        },
+    });
+    let refused = place.send("PUT", &path, token, body.to_string()).await;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert_eq!(code(&refused), "QuotaExceeded");
+    builders.template(&builders.tenants.other).await;
 }
