@@ -14,7 +14,7 @@ readonly parts=(
   optimize windows runs triggers tokens owners limits private trust sdk powershell deployments fuzz faults cache full_disk
 )
 # Those that need az.
-readonly az_parts=(az roles logins)
+readonly az_parts=(az roles activity logins)
 readonly azurite_version=3.35.0
 export PYTHONDONTWRITEBYTECODE=1
 

@@ -192,7 +192,8 @@ async fn removed(app: &App, id: &str) -> Option<String> {
             "principalId": row.principal,
             "principalType": row.principal_type,
             "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", row.role),
-            "scope": row.scope,
+            // In the spelling of the client, if it is known.
+            "scope": row.body["scope"].as_str().unwrap_or(&row.scope),
         }})
         .to_string(),
     )
