@@ -3,6 +3,8 @@
 //! The blob endpoint is an address of this service, never one of Azure's: a client that uploads must
 //! not reach a stranger's account. Blobs can be read there; only the service itself writes them.
 
+use std::borrow::Cow;
+
 use arm::{
     Actions, ApiError, Call, Reply, ResourceType, Verb,
     fields::{self, choice},
@@ -12,7 +14,11 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use db::{Resource, ResourceKey};
 use serde_json::{Map, Value, json};
-use service::{App, blobs, tombstones};
+use service::{
+    App,
+    blobs::{self, Blob},
+    tombstones,
+};
 
 const ACTIONS: Actions =
     arm::actions!("Microsoft.Storage/storageAccounts", "listKeys", "regenerateKey");
@@ -151,6 +157,30 @@ pub async fn check_name_availability(app: &App, call: &Call) -> Result<Reply, Ap
 /// in the installation.
 pub async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error> {
     app.store().account_anywhere(name).await
+}
+
+/// The blob that an address names, if it can be one of this service: below its own `/storage/`, or `{account}.blob.…` as in
+/// Azure. Whether there is such an account is another question.
+pub(crate) fn own_blob(app: &App, address: &str) -> Option<Blob> {
+    let uri = address.parse::<http::Uri>().ok()?;
+    let own = app.base_url().and_then(|own| own.parse::<http::Uri>().ok());
+    let mut path = uri.path().trim_start_matches('/');
+    let account = if own.is_some_and(|own| own.authority() == uri.authority()) {
+        let (account, rest) = path.strip_prefix("storage/")?.split_once('/')?;
+        path = rest;
+        account
+    } else {
+        uri.host()?.split_once(".blob.")?.0
+    };
+    let (container, name) = path.split_once('/')?;
+    let decoded = |text: &str| {
+        percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+    };
+    Some(Blob {
+        account: account.to_lowercase(),
+        container: decoded(container)?,
+        name: decoded(name)?,
+    })
 }
 
 /// A name that no other account has.

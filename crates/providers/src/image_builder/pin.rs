@@ -5,14 +5,19 @@
 //! shell/customize/0/install.sh   file/customize/1/motd   shell/validate/0/check.sh   shell/optimize/0/warm.sh
 //! ```
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use api::ErrorCode;
 use engine::template::{Download, NamedFile, Template, downloads};
 use images::{error::Error, event::Events, partition::Partition, run_context::RunContext};
 use serde_json::{Value, json};
-use service::App;
+use service::{
+    App,
+    blobs::{self, Account, Blob},
+};
 use sources::fetch::{self, Fetched};
+
+use crate::storage::own_blob;
 
 /// The limit for fetching all scripts of a template, which cannot be deleted while it is created.
 const TIME: Duration = Duration::from_secs(600);
@@ -72,7 +77,13 @@ async fn all(
         let sum = match known {
             Some(sum) if expected.is_none_or(|e| e.eq_ignore_ascii_case(&sum)) => sum,
             _ => {
-                let fetched = fetch::script(&cx, uri, None, expected, &limits).await;
+                let fetched = match stored(app, uri).await? {
+                    Some(path) => {
+                        let (root, limits) = (Some(Path::new("/")), fetch::Limits::default());
+                        fetch::script(&cx, &path, root, expected, &limits).await
+                    }
+                    None => fetch::script(&cx, uri, None, expected, &limits).await,
+                };
                 let fetched =
                     fetched.map_err(|error| error.target(format!("{}.{field}", download.path)))?;
                 let sum = fetched.sha256.clone();
@@ -87,6 +98,20 @@ async fn all(
         done.push((uri, sum));
     }
     Ok(pins)
+}
+
+/// The file of a script that is a blob of this service. The template's identity has been asked for the right to read it.
+async fn stored(app: &App, uri: &str) -> Result<Option<String>, Error> {
+    let failed = |error: blobs::Error| {
+        let text = format!("the blob at {uri} cannot be read");
+        Error::new(ErrorCode::InternalError, text).caused_by(error)
+    };
+    let Some(Blob { account, container, name }) = own_blob(app, uri) else { return Ok(None) };
+    let Some(account) = Account::open(app, &account).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let entry = account.find(app, &container, &name).await.map_err(failed)?;
+    Ok(entry.and_then(|entry| entry.path.to_str().map(str::to_owned)))
 }
 
 /// The pinned scripts and files of a template.

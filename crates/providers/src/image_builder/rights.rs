@@ -13,14 +13,13 @@ use engine::{
     distribute::OutputResource,
     template::{Target, Template, downloads},
 };
-use http::Uri;
 use images::error::Error;
 use service::App;
 
 use super::{TEMPLATE_ACTIONS, check::found_identity, failure::Failure};
 use crate::{
     linked::{self, need},
-    storage,
+    storage::{self, own_blob},
 };
 
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
@@ -197,17 +196,9 @@ async fn blobs(app: &App, template: &Template) -> Result<Vec<Named>, db::Error> 
 
 /// The id of the account of the service, and the container, that a URI names.
 async fn place(app: &App, uri: &str) -> Result<Option<(String, String)>, db::Error> {
-    let Ok(url) = uri.parse::<Uri>() else { return Ok(None) };
-    let mut path = url.path().split('/').skip(1);
-    let own = app.base_url().and_then(|own| own.parse::<Uri>().ok());
-    let name = if own.is_some_and(|own| own.authority() == url.authority()) {
-        path.next().filter(|first| *first == "storage").and_then(|_| path.next())
-    } else {
-        url.host().and_then(|host| host.split_once(".blob.")).map(|(name, _)| name)
-    };
-    let (Some(name), Some(container)) = (name, path.next()) else { return Ok(None) };
-    let account = storage::named(app, name).await?;
-    Ok(account.map(|account| (account.id, container.to_owned())))
+    let Some(blob) = own_blob(app, uri) else { return Ok(None) };
+    let account = storage::named(app, &blob.account).await?;
+    Ok(account.map(|account| (account.id, blob.container)))
 }
 
 /// What the template's identity lacks, each with its field.

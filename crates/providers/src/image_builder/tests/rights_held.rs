@@ -210,6 +210,35 @@ async fn change_to_an_identity_without_rights_is_refused() {
     assert_eq!(body["properties"]["provisioningState"], "Succeeded");
 }
 
+#[tokio::test]
+async fn script_in_an_account_of_the_service_is_read_with_the_identitys_right() {
+    let service = with_account().await;
+    service.app.set_base_url("https://localhost:8443".into());
+    let mut first = small();
+    let script = json!([{ "type": "Shell", "name": "s", "scriptUri": web("echo hello\n").await }]);
+    first["properties"]["customize"] = script;
+    service.created("2024-02-01", "first", &first).await;
+    let row = service.row(&key(&call(Method::Get, "first", "2024-02-01", ""))).await.unwrap();
+    let account = row.hidden["stagingAccount"].as_str().unwrap();
+
+    let mut second = small();
+    second["identity"] = identities("bare");
+    second["properties"]["distribute"] = json!([{ "type": "VHD", "runOutputName": "disk" }]);
+    let uri = format!("https://localhost:8443/storage/{account}/shell/customize/0/script.sh");
+    second["properties"]["customize"] = json!([{ "type": "Shell", "scriptUri": uri }]);
+    let body = service.created("2024-02-01", "second", &second).await;
+    let message = body["properties"]["provisioningError"]["message"].as_str().unwrap();
+    assert!(message.contains("containers/blobs/read' over scope '"), "{message}");
+    assert!(message.contains("(at 'properties.customize[0].scriptUri')"), "{message}");
+
+    let scope = format!("/subscriptions/{SUBSCRIPTION}");
+    service.assign("bare", roles::BLOB_READER, &scope).await;
+    let body = service.created("2024-02-01", "third", &second).await;
+    assert_eq!(body["properties"]["provisioningState"], "Succeeded", "{body}");
+    let sum = "5dbad7dd0b9b122dcd9956884390f4aac4738caba8ff53498a7ab6718b176c30";
+    assert_eq!(body["properties"]["customize"][0]["sha256Checksum"], sum);
+}
+
 /// A caller with every right but these actions.
 fn all_but(actions: &[&str]) -> Rights {
     let parse = |text: &&str| Pattern::parse(text).unwrap();
