@@ -17,12 +17,15 @@ use images::{
     store::{Labels, Origin, Payload, address::Address},
 };
 use jiff::Timestamp;
+use providers::image_builder;
 use runs::{
     following,
     worker::{Limits, Local, start},
 };
 use serde_json::json;
-use service::{Quotas, auth::ManagedIdentity, blobs, run_folder, subscriptions};
+use service::{
+    Quotas, app::changes::Scope, auth::ManagedIdentity, blobs, run_folder, subscriptions,
+};
 use sources::fetch;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -274,18 +277,26 @@ async fn lists_of_a_subscription_have_nothing_of_another() {
     assert!(text.contains("subscriptionnotfound") && !text.contains(other.as_str()), "{text}");
 }
 
+/// A catalogue with versions of an image that only this subscription sees.
+fn write_catalogue(place: &Bench, subscription: &str, versions: &[&str]) {
+    let file = |version: &&str| {
+        format!("[[image.file]]\nversion = \"{version}\"\npath = \"a.raw\"\nformat = \"raw\"\n")
+    };
+    let files: String = versions.iter().map(file).collect();
+    let entry = format!(
+        "[[image]]\npublisher = \"Acme\"\noffer = \"secret-base\"\nsku = \"gen2\"\ngeneration = 2\n\
+         subscriptions = [\"{subscription}\"]\n{files}"
+    );
+    let layout = &place.app.settings().layout;
+    std::fs::create_dir_all(layout.data()).unwrap();
+    std::fs::write(layout.user_catalogue(), entry).unwrap();
+}
+
 #[tokio::test]
 async fn image_of_the_catalogue_is_seen_by_its_subscriptions_only() {
     let tenants = Tenants::new().await;
     let Tenants { place, other, administrator, .. } = &tenants;
-    let layout = &place.app.settings().layout;
-    let entry = format!(
-        "[[image]]\npublisher = \"Acme\"\noffer = \"secret-base\"\nsku = \"gen2\"\ngeneration = 2\n\
-         subscriptions = [\"{other}\"]\n\
-         [[image.file]]\nversion = \"1.0\"\npath = \"a.raw\"\nformat = \"raw\"\n"
-    );
-    std::fs::create_dir_all(layout.data()).unwrap();
-    std::fs::write(layout.user_catalogue(), entry).unwrap();
+    write_catalogue(place, other, &["1.0"]);
     let path = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/westus2/publishers?api-version=2024-07-01";
     for (subscription, sees) in [(other.as_str(), true), (SUBSCRIPTION, false)] {
         let (status, text) = tenants.ask("GET", path, subscription, administrator).await;
@@ -409,6 +420,17 @@ impl Builders {
     /// A template in the subscription, with an identity that may do everything there: its id, and its properties once
     /// it is provisioned.
     async fn template_of(&self, subscription: &str, steps: &Value) -> (String, Value) {
+        let image = format!("{LOCAL}/providers/Microsoft.Compute/images/base");
+        let source = json!({ "type": "ManagedImage", "imageId": image });
+        self.template_from(subscription, &source, steps).await
+    }
+
+    async fn template_from(
+        &self,
+        subscription: &str,
+        source: &Value,
+        steps: &Value,
+    ) -> (String, Value) {
         let place = &self.tenants.place;
         let scope = format!("/subscriptions/{subscription}");
         let group = format!("{scope}/resourceGroups/rg");
@@ -428,12 +450,11 @@ impl Builders {
             "{group}/providers/Microsoft.VirtualMachineImages/imageTemplates/t-{}",
             images::new_run_id()
         );
-        let source = format!("{LOCAL}/providers/Microsoft.Compute/images/base");
         let body = json!({
             "location": "westus2",
             "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity: {} } },
             "properties": {
-                "source": { "type": "ManagedImage", "imageId": source },
+                "source": source,
                 "customize": steps,
                 "distribute": [{
                     "type": "ManagedImage", "runOutputName": "out", "location": "westus2",
@@ -558,4 +579,45 @@ async fn quotas_count_per_subscription() {
     assert_eq!(refused.status(), StatusCode::CONFLICT);
     assert_eq!(code(&refused), "QuotaExceeded");
     builders.template(&builders.tenants.other).await;
+}
+
+#[tokio::test]
+async fn trigger_follows_what_its_own_subscription_sees() {
+    let builders = Builders::new().await;
+    let (place, other) = (&builders.tenants.place, builders.tenants.other.clone());
+    write_catalogue(place, &other, &["1.0"]);
+    let source = json!({
+        "type": "PlatformImage", "publisher": "Acme", "offer": "secret-base", "sku": "gen2",
+        "version": "latest",
+    });
+    let steps = json!([]);
+    let (_, hidden) = builders.template_from(SUBSCRIPTION, &source, &steps).await;
+    assert_eq!(hidden["provisioningState"], "Failed", "{hidden}");
+    let (template, shown) = builders.template_from(&other, &source, &steps).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+    let trigger = json!({ "properties": { "kind": "SourceImage" } });
+    builders.put(&format!("{template}/triggers/source"), &trigger).await;
+    place.app.tasks().wait().await;
+
+    write_catalogue(place, &other, &["1.0", "2.0"]);
+    let now = Timestamp::now();
+    image_builder::reconcile_sources(&place.app, &Scope::All, 3, now).await.unwrap();
+    let runs = place.store.recent_runs(&ResourceKey::of(&template), 5).await.unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].subscription, other);
+}
+
+#[tokio::test]
+async fn local_images_are_seen_by_the_named_subscriptions() {
+    let builders = Builders::new().await;
+    let (place, other) = (&builders.tenants.place, builders.tenants.other.clone());
+    let config = format!("[sharing]\nlocal-images = [\"{other}\"]\n");
+    std::fs::write(place.app.settings().layout.config(), config).unwrap();
+    let steps = json!([]);
+    let (_, shown) = builders.template_of(&other, &steps).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+    let (_, shown) = builders.template_of(SUBSCRIPTION, &steps).await;
+    assert_eq!(shown["provisioningState"], "Failed", "{shown}");
+    let message = shown["provisioningError"]["message"].as_str().unwrap();
+    assert!(message.contains("There is no such image"), "{message}");
 }
