@@ -12,7 +12,7 @@ fn subscription_is_created_renamed_and_shares_its_cache() {
         let output = sandbox.run(&arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         let lines = stdout(&output);
-        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).last().unwrap()
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).next_back().unwrap()
     };
     let created = run(&["create", "Other"]);
     let id = created["id"].as_str().unwrap();
