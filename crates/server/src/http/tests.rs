@@ -1,5 +1,6 @@
 //! Requests to the service without a socket, with a real database and real tokens.
 
+mod activity;
 mod graph;
 mod machine;
 mod matrix;
