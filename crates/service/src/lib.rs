@@ -4,7 +4,7 @@
 //! ```text
 //! resources (rules for every type) → quotas, read_only → app, blobs
 //! tombstones → blobs → app, run_folder     tasks → app
-//! tombstones → server_folder                  activity → app, conceal
+//! tombstones → server_folder                  activity → app, conceal, events
 //! ```
 //!
 //! This crate does not depend on resource types, sockets or workers.
@@ -14,6 +14,7 @@ pub mod app;
 pub mod auth;
 pub mod blobs;
 pub mod conceal;
+mod events;
 pub mod names;
 pub mod query;
 pub mod quotas;

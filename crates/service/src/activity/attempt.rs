@@ -12,11 +12,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
-    background::{begun, operations},
-    event::{Status, Told, event},
+use crate::{
+    App,
+    conceal::Conceal,
+    events::{
+        background::{begun, operations},
+        event::{Status, Told, event},
+    },
 };
-use crate::{App, conceal::Conceal};
 
 const ASSIGN: &str = "Microsoft.Authorization/roleAssignments/write";
 const UNASSIGN: &str = "Microsoft.Authorization/roleAssignments/delete";

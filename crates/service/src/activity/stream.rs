@@ -94,7 +94,7 @@ impl Stream {
         let text = files::read(&folder.dir.join(CURSOR))?.unwrap_or_default();
         let mut cursor: Cursor = serde_json::from_str(&text).unwrap_or_default();
         let first = cursor.file.clone();
-        for name in names(&folder)?.into_iter().filter(|name| *name >= first) {
+        for name in file_names(&folder)?.into_iter().filter(|name| *name >= first) {
             let known = if name == first { cursor.length } else { 0 };
             let mut file =
                 OpenOptions::new().read(true).write(true).open(folder.dir.join(&name))?;
@@ -108,13 +108,13 @@ impl Stream {
     /// Writes everything that is new.
     async fn catch_up(&mut self, app: &App) -> io::Result<()> {
         let logins = app.activities().failed_logins();
-        may_wait(|| self.append(&logins, self.cursor.seq))?;
+        may_wait(|| self.write_lines(&logins, self.cursor.seq))?;
         loop {
             let events = app.store().activity_after(self.cursor.seq, AT_ONCE).await;
             let events = events.map_err(io::Error::other)?;
             let Some(last) = events.last().map(|event| event.seq) else { return Ok(()) };
             let lines: Vec<Value> = events.iter().map(line).collect();
-            may_wait(|| self.append(&lines, last))?;
+            may_wait(|| self.write_lines(&lines, last))?;
             if events.len() < AT_ONCE as usize {
                 return Ok(());
             }
@@ -122,7 +122,7 @@ impl Stream {
     }
 
     /// Appends lines, and returns when they and the position are on disk.
-    fn append(&mut self, lines: &[Value], seq: i64) -> io::Result<()> {
+    fn write_lines(&mut self, lines: &[Value], seq: i64) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Stream {
         let keep = jiff::SignedDuration::try_from(self.folder.keep).unwrap_or_default();
         let Ok(oldest) = Timestamp::now().checked_sub(keep) else { return Ok(()) };
         let oldest = oldest.strftime("%Y-%m-%d").to_string();
-        for name in names(&self.folder)? {
+        for name in file_names(&self.folder)? {
             if name.get(..oldest.len()).is_some_and(|day| day < oldest.as_str()) {
                 fs::remove_file(self.folder.dir.join(name))?;
             }
@@ -184,7 +184,7 @@ impl Stream {
 }
 
 /// The names of the files, oldest first.
-fn names(folder: &Folder) -> io::Result<Vec<String>> {
+fn file_names(folder: &Folder) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder.dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();

@@ -21,11 +21,11 @@ use sources::fetch;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::activity::{self, Activities};
 use crate::app::{
     changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
     replications::Replications, rights::RightsCache, subscriptions::Known,
 };
+use crate::events::{Activities, background::background};
 
 /// The validated settings of the service.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ struct Inner {
 impl App {
     /// Creates the shared state.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
-        let recorded = activity::background(&store, &settings.tenant);
+        let recorded = background(&store, &settings.tenant);
         Self {
             context: Context::new(recorded, &settings.subscription, &settings.regions),
             inner: Arc::new(Inner {

@@ -7,12 +7,12 @@ fn folder(dir: &Path) -> Folder {
 }
 
 fn append(stream: &mut Stream, seq: i64) {
-    stream.append(&[json!({ "seq": seq })], seq).unwrap();
+    stream.write_lines(&[json!({ "seq": seq })], seq).unwrap();
 }
 
 /// The numbers of all lines, in order.
 fn lines(dir: &Path) -> Vec<i64> {
-    let all = names(&folder(dir)).unwrap();
+    let all = file_names(&folder(dir)).unwrap();
     let texts = all.iter().map(|name| fs::read_to_string(dir.join(name)).unwrap());
     let text: String = texts.collect();
     text.lines()
@@ -28,7 +28,7 @@ fn full_file_is_followed_by_another() {
         append(&mut stream, seq);
     }
     assert_eq!(lines(dir.path()), (1..=9).collect::<Vec<_>>());
-    let all = names(&folder(dir.path())).unwrap();
+    let all = file_names(&folder(dir.path())).unwrap();
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all[1].ends_with("-002.jsonl"), "{all:?}");
 }

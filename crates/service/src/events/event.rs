@@ -12,7 +12,7 @@ const TICKS_TO_1970: i128 = 621_355_968_000_000_000;
 
 /// How far something got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     Started,
     Accepted,
     Succeeded,
@@ -32,20 +32,20 @@ impl Status {
 
 /// What an event tells beside its origin.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) status: Status,
+pub(crate) struct Told {
+    pub(crate) status: Status,
     /// The status of the answer; of a beginning there is none.
-    pub(super) http: Option<StatusCode>,
+    pub(crate) http: Option<StatusCode>,
     /// Further properties.
-    pub(super) properties: Map<String, Value>,
+    pub(crate) properties: Map<String, Value>,
 }
 
 impl Told {
-    pub(super) fn new(status: Status, http: Option<StatusCode>) -> Self {
+    pub(crate) fn new(status: Status, http: Option<StatusCode>) -> Self {
         Self { status, http, properties: Map::new() }
     }
 
-    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.properties.insert(name.to_owned(), value.into());
         self
     }
@@ -62,7 +62,7 @@ pub fn type_of(action: &str) -> &str {
 }
 
 /// An event. `operation` joins the events of one attempt.
-pub(super) fn event(tenant: &str, origin: &Origin, operation: &str, told: Told) -> Activity {
+pub(crate) fn event(tenant: &str, origin: &Origin, operation: &str, told: Told) -> Activity {
     let (id, time) = (Uuid::now_v7().to_string(), Timestamp::now());
     // An id is not percent-encoded.
     let path = Path::parse(&origin.resource_id.replace('%', "%25"));

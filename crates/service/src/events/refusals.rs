@@ -16,7 +16,7 @@ const ROWS: u32 = 60;
 const PRINCIPALS: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     counts: Mutex<HashMap<String, Count>>,
 }
 
@@ -31,7 +31,7 @@ struct Count {
 
 impl Refusals {
     /// Counts a refusal. Returns whether it gets a row.
-    pub(super) fn admit(&self, origin: &Origin, now: Instant) -> bool {
+    pub(crate) fn admit(&self, origin: &Origin, now: Instant) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = counts.contains_key(&origin.object_id);
         let who =
@@ -52,7 +52,7 @@ impl Refusals {
     }
 
     /// Ends the windows that are over, or all. Returns the refusals without rows: the last one, and how many.
-    pub(super) fn over(&self, now: Instant, all: bool) -> Vec<(Origin, u64)> {
+    pub(crate) fn over(&self, now: Instant, all: bool) -> Vec<(Origin, u64)> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |count: &Count| all || now.saturating_duration_since(count.since) >= WINDOW;
         let ended = counts.extract_if(|_, count| is_over(count));

@@ -28,7 +28,7 @@ impl Record for Background {
 }
 
 /// The events of the operations among the writes, except for the beginning of `own`.
-pub(super) fn operations(tenant: &str, writes: &[Write], own: Option<&str>) -> Vec<Activity> {
+pub(crate) fn operations(tenant: &str, writes: &[Write], own: Option<&str>) -> Vec<Activity> {
     let mut events = Vec::new();
     for write in writes {
         let Write::Operation(row) = write else { continue };
@@ -45,7 +45,7 @@ pub(super) fn operations(tenant: &str, writes: &[Write], own: Option<&str>) -> V
 }
 
 /// The operation that a commit begins.
-pub(super) fn begun(writes: &[Write]) -> Option<&Operation> {
+pub(crate) fn begun(writes: &[Write]) -> Option<&Operation> {
     writes.iter().find_map(|write| match write {
         Write::Operation(row) if row.ended.is_none() => Some(row),
         _ => None,

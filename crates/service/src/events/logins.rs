@@ -14,7 +14,7 @@ use super::Activities;
 const KEPT: usize = 60;
 
 #[derive(Debug, Default)]
-pub(super) struct Logins {
+pub(crate) struct Logins {
     waiting: Mutex<Waiting>,
 }
 
@@ -38,7 +38,7 @@ impl Activities {
     }
 
     /// The failed logins since the last call.
-    pub(super) fn failed_logins(&self) -> Vec<Value> {
+    pub(crate) fn failed_logins(&self) -> Vec<Value> {
         let mut waiting = self.logins.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines: Vec<Value> = waiting.lines.drain(..).collect();
         let more = std::mem::take(&mut waiting.more);
