@@ -93,9 +93,12 @@ pub(super) async fn check_caller(
 /// A need of a template, with the field that it comes from.
 type Named = (String, Need);
 
-/// What the template's identity needs, apart from blobs: a template cannot tell which of them are the service's own.
-fn needs(template: &Template) -> Vec<Named> {
+/// What the identity of a template in a subscription needs, apart from blobs: a template cannot tell which of them are the service's own.
+fn needs(subscription: &str, template: &Template) -> Vec<Named> {
     let mut all = staging(template);
+    // A group in another subscription is refused unseen.
+    let own = Scope::parse(&format!("/subscriptions/{subscription}"));
+    all.retain(|(_, need)| own.contains(&need.scope));
     all.extend(machine(template));
     if let Some(id) = subnet(template) {
         let network = id.rsplitn(3, '/').nth(2).unwrap_or_default();
@@ -204,7 +207,7 @@ async fn place(app: &App, uri: &str) -> Result<Option<(String, String)>, db::Err
 /// What the template's identity lacks, each with its field.
 pub(super) async fn lacks(app: &App, template: &Template) -> Result<Vec<Error>, db::Error> {
     let mut all = source_of(app, template).await?;
-    all.extend(needs(template));
+    all.extend(needs(app.subscription(), template));
     all.extend(blobs(app, template).await?);
     let Some((field, first)) = all.first() else { return Ok(Vec::new()) };
     let Some(Identity::UserAssigned { id }) = &template.identity else {
