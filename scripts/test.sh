@@ -53,6 +53,8 @@ step scripts/recordings.sh
 step cargo build --locked --quiet --workspace --bins
 if cargo nextest --version >/dev/null 2>&1; then
   step cargo nextest run --workspace
+  # nextest runs no examples of documentation. Some of these must not compile.
+  step cargo test --locked --quiet --doc --package arm --package authorization
 else
   step cargo test --quiet --workspace --exclude e2e
   step cargo test --quiet --package e2e -- --test-threads 1 --skip quickstarts:: --skip floods:: --skip ram_cycles:: --skip windows_faults::
