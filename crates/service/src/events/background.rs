@@ -60,3 +60,40 @@ fn end(row: &Operation) -> Told {
     let code = row.error.as_ref().and_then(|error| error["code"].as_str()).unwrap_or_default();
     Told::new(Status::Failed, Some(StatusCode::CONFLICT)).with("errorCode", code)
 }
+
+#[cfg(test)]
+mod tests {
+    use db::ResourceKey;
+
+    use super::*;
+
+    #[test]
+    fn what_the_service_begins_by_itself_names_its_cause() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/A.B/c/t";
+        let origin = Origin::of_service("A.B/c/run/action", id, "schedule");
+        let row = arm::operation::new("run", ResourceKey::of(id), "s");
+        let row = Operation { origin: origin.to_json(), ..row };
+        let ended = arm::operation::ended(row.clone(), Ok(()));
+        let background = Background { tenant: String::new() };
+        let mut events = background.events(&[Write::Operation(row)]);
+        events.extend(background.events(&[Write::Operation(ended)]));
+        let statuses: Vec<&str> = events.iter().map(|event| event.status.as_str()).collect();
+        assert_eq!(statuses, ["Started", "Accepted", "Succeeded"]);
+        for event in events {
+            assert_eq!(event.caller, "goldsmith");
+            assert_eq!(event.body["properties"]["cause"], "schedule");
+            assert_eq!(event.correlation, origin.correlation_id);
+        }
+    }
+
+    #[test]
+    fn failed_operation_shows_its_code_alone() {
+        let row = arm::operation::new("run", ResourceKey::of("/subscriptions/s"), "s");
+        let row = Operation { origin: Origin::default().to_json(), ..row };
+        let error = serde_json::json!({ "code": "Broken", "message": "the script wrote a secret" });
+        let ended = arm::operation::ended(row, Err(error));
+        let events = operations("", &[Write::Operation(ended)], None);
+        assert_eq!(events[0].body["properties"]["errorCode"], "Broken");
+        assert!(!events[0].body.to_string().contains("secret"));
+    }
+}

@@ -240,6 +240,40 @@ async fn deletion_of_a_group_is_accepted_and_then_succeeds() {
 }
 
 #[tokio::test]
+async fn deployment_and_what_it_makes_have_one_correlation_id() {
+    let server = Server::with_group().await;
+    let before = server.events().await.len();
+    let template = json!({
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "resources": [{
+            "type": "Microsoft.Compute/galleries", "apiVersion": "2022-03-03", "name": "made",
+            "location": "westus2",
+        }],
+    });
+    let body = json!({ "properties": { "mode": "Incremental", "template": template } });
+    let path = "resourceGroups/rg/providers/Microsoft.Resources/deployments/d";
+    server.of("o", Method::Put, path, &body).await.unwrap();
+    assert!(tasks::finish(&server.app, Duration::from_secs(30)).await);
+    let events = server.since(before).await;
+    let (deploy, make) =
+        ("Microsoft.Resources/deployments/write", "Microsoft.Compute/galleries/write");
+    assert_eq!(
+        events,
+        [
+            format!("Started/ {deploy}"),
+            format!("Accepted/Created {deploy}"),
+            format!("Started/ {make}"),
+            format!("Succeeded/Created {make}"),
+            format!("Succeeded/OK {deploy}"),
+        ]
+    );
+    for event in &server.events().await[before..] {
+        assert_eq!((event.correlation.as_str(), event.caller.as_str()), ("r", "c"));
+    }
+}
+
+#[tokio::test]
 async fn log_is_filtered_selected_and_paged() {
     let server = Server::with_group().await;
     for index in 0..3 {
