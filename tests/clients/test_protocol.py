@@ -11,7 +11,7 @@ from resource_manager import (
     AIB, IDENTITIES, asks, begun, code, create, created, delete, finished, identity, last_run, output, path, path_of,
     properties, shown,
 )
-from templates import FOREVER, body
+from templates import FOREVER, body, vhd
 
 SUBNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/net/subnets/{}"
 WRITERS, ROUNDS = 16, 4
@@ -278,7 +278,8 @@ def test_acknowledged_writes_survive_kill_9(arm, service):
         ("2024-02-01", lambda b: b["properties"].update(provisioningState="Failed", lastRunStatus={})),
         ("2022-07-01", lambda b: b["properties"].update(vmboot={})),
         ("2024-02-01", lambda b: b["properties"].update(stagingResourceGroup="")),
-        ("2019-05-01-preview", lambda b: b.pop("identity")),
+        # Without an identity nothing can be written but a VHD of the service's own.
+        ("2019-05-01-preview", lambda b: (b.pop("identity"), b["properties"].update(distribute=[vhd()]))),
     ],
     ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group", "preview"],
 )
