@@ -254,7 +254,8 @@ def test_vhd_without_uri_is_a_staging_blob_deleted_with_the_template(arm, servic
     folder = service.data / "server" / "storage" / account(arm, "vhd")["name"]
     assert folder.exists()
     delete(arm, "vhd")
-    assert not folder.exists()
+    # Its files go after the operation has ended.
+    until(lambda: not folder.exists(), "the files are removed")
     assert session.get(made["artifactUri"]).status_code == 404
 
 
