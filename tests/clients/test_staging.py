@@ -370,7 +370,8 @@ def test_deletion_keeps_resources_that_the_service_did_not_create(arm, service):
     delete(arm, "own")
     assert arm("GET", path("own")).status_code == 404
     assert arm("GET", own).status_code == 404
-    assert not (service.data / "server" / "storage" / folder).exists()
+    files = service.data / "server" / "storage" / folder
+    until(lambda: not files.exists(), "the files are removed")
 
     external = arm("PUT", "resourcegroups/given", json={"location": "westus2", "tags": {"mine": "yes"}}).json()["id"]
     for name in ["first", "second"]:
