@@ -76,7 +76,7 @@ def test_run_longer_than_the_token_ends_with_its_result(arm, service, tmp_path):
 
 def test_revoked_principal_is_denied_with_its_own_exit_code(arm, service, tmp_path):
     at_work(arm, service, "watched")
-    code, other = call_beside(service, "admin", "sp", "create", "other")
+    code, other = call_beside(service, "admin", "sp", "create", "other", "--role", "Reader")
     assert code == 0, other
     signed_in(service, tmp_path, credentials={**service.credentials, **other})
     follower = goldsmith(tmp_path, "run", "watch", "rg/watched")
