@@ -59,7 +59,8 @@ pub(super) fn is_changed_by(write: &Write) -> bool {
         | Write::PutIssuer(_)
         | Write::RemoveIssuer(_)
         | Write::RolesSince(_) => true,
-        Write::Insert(_)
+        Write::IssuerKeys(_)
+        | Write::Insert(_)
         | Write::Replace(_)
         | Write::Remove(..)
         | Write::RemoveBelow(_)
@@ -89,8 +90,10 @@ pub(super) async fn count(tx: &mut Tx) -> Result<i64, sqlx::Error> {
 
 /// Makes roles decide, once.
 pub(super) async fn set_roles_since(tx: &mut Tx, since: Timestamp) -> Result<(), Error> {
-    let query = sqlx::query("UPDATE installation SET roles_since = $1 WHERE roles_since IS NULL")
-        .bind(nanoseconds(since));
+    let query = sqlx::query(
+        "UPDATE installation SET roles_since = $1 WHERE roles_since IS NULL OR roles_since = 0",
+    )
+    .bind(nanoseconds(since));
     one(tx, query, "roles_since").await
 }
 

@@ -147,6 +147,20 @@ pub(super) async fn put_issuer(tx: &mut Tx, issuer: &TrustedIssuer) -> Result<()
     Ok(())
 }
 
+/// Only if the issuer is still trusted as it was.
+pub(super) async fn put_keys(tx: &mut Tx, issuer: &TrustedIssuer) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE trusted_issuers SET keys = $1, fetched = $2 WHERE issuer = $3 AND created = $4",
+    )
+    .bind(issuer.keys.as_ref().map(json))
+    .bind(issuer.fetched.map(nanoseconds))
+    .bind(text(&issuer.issuer))
+    .bind(nanoseconds(issuer.created))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn remove_issuer(tx: &mut Tx, issuer: &str) -> Result<(), Error> {
     let query = sqlx::query("DELETE FROM trusted_issuers WHERE issuer = $1").bind(text(issuer));
     one(tx, query, issuer).await

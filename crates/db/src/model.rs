@@ -437,6 +437,8 @@ pub enum Write {
     PutCredential(Credential),
     /// Adds or replaces by issuer.
     PutIssuer(TrustedIssuer),
+    /// Replaces the keys of an issuer and when they were fetched; nothing if the issuer was removed or added anew since.
+    IssuerKeys(TrustedIssuer),
     /// Removes an issuer; `Stale` if there is none.
     RemoveIssuer(String),
     /// Makes roles decide from that time on; `Stale` if they do already, or without an installation.

@@ -107,6 +107,7 @@ async fn apply_one(tx: &mut Tx, write: &Write, sequence: &mut Sequence) -> Resul
         Write::RemoveLock(key, revision) => locks::remove(tx, key, *revision).await?,
         Write::PutCredential(credential) => credentials::put(tx, credential).await?,
         Write::PutIssuer(issuer) => credentials::put_issuer(tx, issuer).await?,
+        Write::IssuerKeys(issuer) => credentials::put_keys(tx, issuer).await?,
         Write::RemoveIssuer(issuer) => credentials::remove_issuer(tx, issuer).await?,
         Write::RolesSince(since) => access::set_roles_since(tx, *since).await?,
         Write::Activity(event) => sequence.insert(tx, event).await?,
@@ -148,7 +149,7 @@ fn key(write: &Write) -> &str {
         }
         Write::PutLock(lock) => &lock.id,
         Write::PutCredential(credential) => &credential.id,
-        Write::PutIssuer(issuer) => &issuer.issuer,
+        Write::PutIssuer(issuer) | Write::IssuerKeys(issuer) => &issuer.issuer,
         Write::RemoveRole(id, _) | Write::RemoveIssuer(id) => id,
         Write::RolesSince(_) => "roles_since",
         Write::Activity(event) => &event.id,
@@ -331,7 +332,7 @@ async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client_id) DO UPDATE SET \
          object_id = excluded.object_id, name = excluded.name, \
          secret_hash = excluded.secret_hash, created = excluded.created, \
-         rotated = excluded.rotated, revoked = excluded.revoked",
+         rotated = excluded.rotated, revoked = COALESCE(clients.revoked, excluded.revoked)",
     )
     .bind(lower(&client.client_id))
     .bind(lower(&client.object_id))

@@ -27,7 +27,10 @@ use images::{
 use vm::{may_wait, off_runtime};
 
 pub(crate) use self::http::{Download, Landed, download};
-pub use self::{document::document, guard::Guard};
+pub use self::{
+    document::{document, is_protected},
+    guard::Guard,
+};
 use crate::work::WorkFolder;
 
 /// Limits on time, size and addresses.

@@ -2,7 +2,11 @@
 //!
 //! Only issuers that the administrator has named are trusted. Their keys are given as a file, or fetched from the issuer.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use api::ErrorCode;
 use db::{Credential, CredentialKind, Store, TrustedIssuer, Write};
@@ -21,8 +25,10 @@ pub const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// How long fetched keys are used without asking again.
 const FRESH: SignedDuration = SignedDuration::from_hours(1);
+/// How long they are used at most, if the issuer does not answer.
+const OLDEST: SignedDuration = SignedDuration::from_hours(24);
 /// How long at least between two fetches, even for an unknown key.
-const PAUSE: SignedDuration = SignedDuration::from_mins(1);
+const PAUSE: Duration = Duration::from_mins(1);
 /// The size of a document of an issuer.
 const LARGEST: u64 = 1 << 20;
 /// How long a login waits for an issuer.
@@ -69,11 +75,11 @@ pub async fn add(
 /// The issuer is not an `https` URL (or `http` on this machine), the keys are none, or the database fails.
 pub async fn trust(store: &Store, issuer: &str, keys: Option<&[u8]>) -> Result<TrustedIssuer> {
     let invalid = |why: String| Error::new(ErrorCode::InvalidArgument, why);
-    let own = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
-    let is_url = issuer.starts_with("https://") || own.iter().any(|own| issuer.starts_with(own));
-    if keys.is_none() && !is_url {
-        return Err(invalid(format!("{issuer:?} is not an https:// URL"))
-            .hint("use the issuer exactly as in its tokens; with --keys it may be any text"));
+    if keys.is_none() && !fetch::is_protected(issuer) {
+        return Err(invalid(format!(
+            "{issuer:?} is not an https:// URL, or http:// on this machine"
+        ))
+        .hint("use the issuer exactly as in its tokens; with --keys it may be any text"));
     }
     let keys = keys.map(|text| {
         let set: Option<Value> = serde_json::from_slice(text).ok();
@@ -123,31 +129,68 @@ pub async fn issuers(store: &Store) -> Result<Vec<TrustedIssuer>> {
     store.issuers().await.code(ErrorCode::InternalError, database)
 }
 
-/// The keys of an issuer with this id, or all without one; fetched if they are old, or if none has the id. Empty for an
-/// issuer that is not trusted, or that does not answer and never has.
-pub(super) async fn keys(
-    store: &Store,
-    limits: &Limits,
-    issuer: &str,
-    id: Option<&str>,
-) -> Result<Vec<Value>, db::Error> {
-    let known = store.issuers().await?.into_iter().find(|one| one.issuer == issuer);
-    let Some(mut known) = known else { return Ok(Vec::new()) };
-    let now = Timestamp::now();
-    let age = known.fetched.map_or(SignedDuration::MAX, |fetched| now.duration_since(fetched));
-    let found = named(&known, id);
-    if known.keys_uri.is_none() || age < PAUSE || (age < FRESH && !found.is_empty()) {
-        return Ok(found);
+/// When issuers were last asked for their keys, whether or not they answered. One login asks at a time.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Instant>>>>>);
+
+impl Asked {
+    fn of(&self, issuer: &str) -> Arc<tokio::sync::Mutex<Option<Instant>>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(issuer.to_owned()).or_default().clone()
     }
+
+    /// The keys of an issuer with this id, or all without one; fetched if they are old, or if none has the id. Empty for an
+    /// issuer that is not trusted, or whose keys are too old because it does not answer.
+    pub(super) async fn keys(
+        &self,
+        store: &Store,
+        limits: &Limits,
+        issuer: &str,
+        id: Option<&str>,
+    ) -> Result<Vec<Value>, db::Error> {
+        let Some(known) = trusted(store, issuer).await? else { return Ok(Vec::new()) };
+        if known.keys_uri.is_none() {
+            return Ok(named(&known, id));
+        }
+        let (found, age) = (named(&known, id), age(&known));
+        if age < FRESH && !found.is_empty() {
+            return Ok(found);
+        }
+        let asked = self.of(issuer);
+        let mut asked = asked.lock().await;
+        if asked.is_none_or(|asked| asked.elapsed() >= PAUSE) {
+            *asked = Some(Instant::now());
+            refresh(store, limits, known).await?;
+        }
+        drop(asked);
+        // Perhaps another login has fetched them, or the issuer is no longer trusted.
+        let known = trusted(store, issuer).await?;
+        let known = known.filter(|known| self::age(known) < OLDEST);
+        Ok(known.map(|known| named(&known, id)).unwrap_or_default())
+    }
+}
+
+async fn trusted(store: &Store, issuer: &str) -> Result<Option<TrustedIssuer>, db::Error> {
+    Ok(store.issuers().await?.into_iter().find(|one| one.issuer == issuer))
+}
+
+fn age(issuer: &TrustedIssuer) -> SignedDuration {
+    let now = Timestamp::now();
+    issuer.fetched.map_or(SignedDuration::MAX, |fetched| now.duration_since(fetched))
+}
+
+async fn refresh(store: &Store, limits: &Limits, known: TrustedIssuer) -> Result<(), db::Error> {
+    let issuer = known.issuer.as_str();
     match tokio::time::timeout(PATIENCE, fetch_keys(&known, limits)).await {
-        Ok(Ok(keys)) => known.keys = Some(keys),
+        Ok(Ok(keys)) => {
+            let fetched = Some(Timestamp::now());
+            let new = TrustedIssuer { keys: Some(keys), fetched, ..known };
+            store.commit(vec![Write::IssuerKeys(new)]).await?;
+        }
         Ok(Err(why)) => tracing::warn!(issuer, why, "the keys of an issuer cannot be fetched"),
         Err(_) => tracing::warn!(issuer, "an issuer does not answer"),
     }
-    // A failure counts as well, so that an issuer is not asked more often when it is down.
-    known.fetched = Some(now);
-    store.commit(vec![Write::PutIssuer(known.clone())]).await?;
-    Ok(named(&known, id))
+    Ok(())
 }
 
 fn named(issuer: &TrustedIssuer, id: Option<&str>) -> Vec<Value> {

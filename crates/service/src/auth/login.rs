@@ -41,8 +41,8 @@ const REPLAYED: u32 = 70_000;
 const LONGEST: i64 = 3600;
 /// How much other clocks may differ, in seconds.
 const SKEW: i64 = 300;
-/// The maximum number of remembered ids.
-const REMEMBERED: usize = 100_000;
+/// The maximum number of remembered ids of a client.
+const REMEMBERED: usize = 10_000;
 
 /// Compared with when there is no such client, so that the answer takes the same work.
 const NOBODY: &str = "sha256:AAAAAAAAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -52,15 +52,14 @@ const NOBODY: &str = "sha256:AAAAAAAAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAA
 pub(super) struct Logins {
     /// The limits for fetching issuers' keys.
     pub(super) fetch: Limits,
-    /// The ids of accepted tokens of clients, with the end of each.
-    seen: Mutex<HashMap<(String, String), i64>>,
-    /// Held while an issuer's keys are looked up, so that logins do not fetch them at the same time.
-    keys: tokio::sync::Mutex<()>,
+    /// The ids of accepted tokens of each client, with the end of each.
+    seen: Mutex<HashMap<String, HashMap<String, i64>>>,
+    asked: federated::Asked,
 }
 
 impl Logins {
     pub(super) fn new(fetch: Limits) -> Self {
-        Self { fetch, seen: Mutex::default(), keys: tokio::sync::Mutex::default() }
+        Self { fetch, seen: Mutex::default(), asked: federated::Asked::default() }
     }
 
     /// The client, and what its tokens say of the credential. Not from a cache, so that a new secret works immediately.
@@ -134,14 +133,15 @@ impl Logins {
     fn use_once(&self, client: &str, id: Option<&str>, end: i64, now: i64) -> Result<(), Rejected> {
         let refuse = |why: &str| Err(Rejected::Assertion(REPLAYED, why.to_owned()));
         let Some(id) = id.filter(|id| !id.is_empty()) else { return refuse("it has no jti") };
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let seen = all.entry(client.to_owned()).or_default();
         if seen.len() >= REMEMBERED {
-            seen.retain(|_, end| *end + SKEW > now);
+            seen.retain(|_, end| end.saturating_add(SKEW) > now);
         }
         if seen.len() >= REMEMBERED {
             return refuse("too many tokens were used within an hour");
         }
-        match seen.insert((client.to_owned(), id.to_owned()), end) {
+        match seen.insert(id.to_owned(), end) {
             None => Ok(()),
             Some(_) => refuse("it was used before"),
         }
@@ -170,10 +170,8 @@ impl Logins {
             );
             return Ok(Err(Rejected::Assertion(NO_RECORD, why)));
         };
-        let keys = {
-            let _alone = self.keys.lock().await;
-            federated::keys(store, &self.fetch, &claims.iss, jwt.header.kid.as_deref()).await?
-        };
+        let kid = jwt.header.kid.as_deref();
+        let keys = self.asked.keys(store, &self.fetch, &claims.iss, kid).await?;
         if !keys.iter().any(|key| jwt.is_signed_by(key)) {
             let why = "no known key of its issuer verifies its signature".to_owned();
             return Ok(Err(Rejected::Assertion(INVALID_SIGNATURE, why)));
@@ -184,7 +182,7 @@ impl Logins {
 
 fn check_time(jwt: &Jwt<'_>, now: i64) -> Result<(), Rejected> {
     let claims = &jwt.claims;
-    if claims.exp + SKEW > now && claims.nbf.is_none_or(|nbf| nbf <= now + SKEW) {
+    if claims.exp.saturating_add(SKEW) > now && claims.nbf.is_none_or(|nbf| nbf <= now + SKEW) {
         return Ok(());
     }
     let why = "it has expired, or its beginning is in the future".to_owned();

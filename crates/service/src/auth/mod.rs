@@ -254,7 +254,10 @@ impl Auth {
         let client = match self.store.client(id).await? {
             Some(client) => {
                 let all = self.store.credentials_of(&client.client_id).await?;
-                let live = all.iter().filter(|one| one.revoked.is_none());
+                let now = Timestamp::now();
+                let live = all.iter().filter(|one| {
+                    one.revoked.is_none() && one.expires.is_none_or(|expires| now < expires)
+                });
                 let generations = live.map(credentials::generation).collect();
                 Some(Known { client, generations })
             }
