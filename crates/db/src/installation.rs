@@ -3,9 +3,16 @@
 //! Each commit increments the count (`mark`) in its own transaction, so a restored copy has a lower mark than the
 //! database it replaces.
 
+use jiff::Timestamp;
 use sqlx::Row as _;
 
-use super::{Error, Store, connect::sqlite_file, connection::Connection, row::text, writer::Tx};
+use super::{
+    Error, Store,
+    connect::sqlite_file,
+    connection::Connection,
+    row::{nanoseconds, text},
+    writer::Tx,
+};
 
 /// The installation, as the database records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +138,9 @@ fn installation(row: &sqlx::any::AnyRow) -> Result<Installation, sqlx::Error> {
 }
 
 impl Store {
+    /// Instead of the time since when roles are in force: there were no principals before.
+    pub const NEW: Timestamp = Timestamp::UNIX_EPOCH;
+
     /// The installation that the database belongs to.
     pub async fn installation(&self) -> Result<Option<Installation>, Error> {
         let query = "SELECT id, tenant, subscription, mark FROM installation";
@@ -138,7 +148,8 @@ impl Store {
         Ok(row.as_ref().map(installation).transpose()?)
     }
 
-    /// Assigns the database to an installation. Its mark never decreases, and roles stay in force.
+    /// Assigns the database to an installation. Its mark never decreases, and roles stay in force. A new database, without
+    /// service principals, has [`NEW`](Self::NEW) for the time since when roles are in force.
     pub async fn set_installation(
         &self,
         id: &str,
@@ -146,11 +157,15 @@ impl Store {
         subscription: &str,
     ) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
-        let earlier = "SELECT COALESCE(MAX(mark), 0) AS mark, MAX(roles_since) AS roles_since \
+        let earlier = "SELECT COALESCE(MAX(mark), 0) AS mark, MAX(roles_since) AS roles_since, \
+                       COUNT(*) AS installations, (SELECT COUNT(*) FROM clients) AS clients \
                        FROM installation";
         let earlier = sqlx::query(earlier).fetch_one(&mut *tx).await?;
         let mark: i64 = earlier.try_get("mark")?;
+        let count = |column: &str| earlier.try_get::<i64, _>(column);
+        let is_new = count("installations")? == 0 && count("clients")? == 0;
         let roles_since: Option<i64> = earlier.try_get("roles_since")?;
+        let roles_since = roles_since.or(is_new.then_some(nanoseconds(Self::NEW)));
         sqlx::query("DELETE FROM installation").execute(&mut *tx).await?;
         sqlx::query(
             "INSERT INTO installation (id, tenant, subscription, mark, roles_since) \

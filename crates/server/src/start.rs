@@ -31,7 +31,7 @@ use service::{
         principal::{self, Credentials},
     },
     names,
-    roles::{self, Upgraded},
+    roles::{self, Began, Upgraded},
     server_folder::{LOCK, cannot_open, database_url, dir, lock},
     subscriptions, tasks,
 };
@@ -200,8 +200,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     subscriptions::begin(app.store(), app.subscription()).await?;
     // Late, because the secret would be lost if a later step failed.
     let recorded = activity_log::by_service(app.store());
-    let upgraded = roles::begin(&recorded, app.subscription()).await?;
-    let administrator = administrator(&recorded).await?;
+    let began = roles::begin(&recorded, app.subscription()).await?;
+    let administrator = administrator(&recorded, began == Began::New).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
@@ -224,7 +224,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         ca: tls.ca,
         ca_bundle: tls.bundle,
         administrator,
-        upgraded,
+        upgraded: match began {
+            Began::Upgraded(upgraded) if !upgraded.owners.is_empty() => Some(upgraded),
+            _ => None,
+        },
         serving,
         worker,
         app,
@@ -390,9 +393,10 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
     format!("https://{host}:{}", listen.port())
 }
 
-/// Creates the first service principal, unless the database has one. It may do everything.
-async fn administrator(store: &Store) -> Result<Option<Credentials>> {
-    if !principal::list(store).await?.is_empty() {
+/// Creates the first service principal, which may do everything: for a new installation, also beside principals that commands
+/// have created before its first start, and for one without any.
+async fn administrator(store: &Store, is_new: bool) -> Result<Option<Credentials>> {
+    if !is_new && !principal::list(store).await?.is_empty() {
         return Ok(None);
     }
     roles::create_owner(store, ADMINISTRATOR).await.map(Some)

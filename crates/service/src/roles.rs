@@ -20,7 +20,7 @@ use crate::auth::{
 
 pub use directory::{Directory, Named};
 pub use grant::{Granted, check, grant, granted, revoke};
-pub use upgrade::{Upgraded, begin};
+pub use upgrade::{Began, Upgraded, begin};
 
 /// The GUID of Owner.
 pub const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";

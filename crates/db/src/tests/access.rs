@@ -464,7 +464,7 @@ pub(super) async fn roles_decide_from_one_time_on(address: String) {
         |second: u32| Write::RolesSince(format!("2026-01-01T00:00:{second:02}Z").parse().unwrap());
     stale(store.commit(vec![since(0)]).await);
     store.set_installation("i", "t", "s").await.unwrap();
-    assert_eq!(store.roles_since().await.unwrap(), None);
+    assert_eq!(store.roles_since().await.unwrap(), Some(crate::Store::NEW));
     commit(&store, since(1)).await;
     stale(store.commit(vec![Write::PutSubscription(subscription("s")), since(2)]).await);
     assert_eq!(store.subscriptions().await.unwrap(), []);

@@ -98,6 +98,13 @@ impl RightsCache {
 }
 
 async fn load(store: &Store, caller: &Caller, locks: Arc<Locks>) -> Result<Rights, db::Error> {
+    let principal =
+        Principal { client_id: caller.client_id.clone(), object_id: caller.object_id.clone() };
+    // Its tokens are refused, but its deployments go on in its name.
+    let client = store.client(&caller.client_id.to_lowercase()).await?;
+    if client.is_some_and(|client| client.revoked.is_some()) {
+        return Ok(Rights::new(principal, Vec::new(), locks));
+    }
     let mut custom = HashMap::<String, Option<Arc<Role>>>::new();
     let mut grants = Vec::new();
     for row in store.assignments_of(&caller.object_id.to_lowercase()).await? {
@@ -116,8 +123,6 @@ async fn load(store: &Store, caller: &Caller, locks: Arc<Locks>) -> Result<Right
             grants.push((Scope::parse(&row.scope), grant(&row, role)));
         }
     }
-    let principal =
-        Principal { client_id: caller.client_id.clone(), object_id: caller.object_id.clone() };
     Ok(Rights::new(principal, grants, locks))
 }
 
@@ -162,7 +167,7 @@ fn role(definition: &RoleDefinition) -> Role {
 #[cfg(test)]
 mod tests {
     use authorization::{Need, Wanted};
-    use db::{LockRow, Write};
+    use db::{Client, LockRow, Write};
     use jiff::Timestamp;
     use serde_json::json;
 
@@ -253,6 +258,16 @@ mod tests {
 
         app.store().commit(vec![Write::RemoveAssignment(row.key(), 1)]).await.unwrap();
         assert!(!may("one", &read).await);
+
+        let client = crate::roles::create_owner(app.store(), "ci").await.unwrap().client;
+        let Client { client_id, object_id, .. } = client.clone();
+        let caller = Caller { client_id, object_id };
+        assert!(app.rights(&caller).await.unwrap().check(&read).is_ok());
+        crate::auth::principal::revoke(app.store(), &client.client_id).await.unwrap();
+        assert!(app.rights(&caller).await.unwrap().check(&read).is_err(), "it is revoked");
+        // A write by somebody who had read it before.
+        app.store().commit(vec![Write::Client(client.clone())]).await.unwrap();
+        assert!(app.rights(&caller).await.unwrap().check(&read).is_err(), "it stays revoked");
     }
 
     #[tokio::test]

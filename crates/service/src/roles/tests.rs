@@ -11,7 +11,6 @@ const S: &str = "11111111-2222-3333-4444-555555555555";
 
 async fn store(folder: &std::path::Path) -> Store {
     let store = Store::open(&format!("sqlite://{}/a.db", folder.display())).await.unwrap();
-    store.set_installation("i", "t", S).await.unwrap();
     let subscription = db::Subscription {
         id: S.to_owned(),
         name: "Goldsmith".to_owned(),
@@ -53,6 +52,8 @@ async fn older_installation_goes_on_and_says_so_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path()).await;
     let ci = principal::create(&store, "ci").await.unwrap().client;
+    // Known since before roles.
+    store.set_installation("i", "t", S).await.unwrap();
     let gone = principal::create(&store, "gone").await.unwrap().client;
     principal::revoke(&store, &gone.client_id).await.unwrap();
     let full = |name: &str| format!("/subscriptions/{S}{}", identity_path(name));
@@ -92,7 +93,7 @@ async fn older_installation_goes_on_and_says_so_once() {
     ];
     store.commit(old).await.unwrap();
 
-    let upgraded = begin(&store, S).await.unwrap().unwrap();
+    let Began::Upgraded(upgraded) = begin(&store, S).await.unwrap() else { panic!("not new") };
     assert_eq!(upgraded.owners, ["ci"]);
     assert_eq!(upgraded.identities, [full("builder"), full("machine")]);
     let (contributor, reader) = ("Contributor", "Storage Blob Data Reader");
@@ -110,21 +111,23 @@ async fn older_installation_goes_on_and_says_so_once() {
     wanted.sort();
     assert_eq!(all(&store).await, wanted);
     assert_eq!(store.role_definitions().await.unwrap()[0].name, "Mine");
-    assert_eq!(begin(&store, S).await.unwrap(), None, "once");
+    assert_eq!(begin(&store, S).await.unwrap(), Began::Earlier, "once");
     assert_eq!(all(&store).await, wanted);
 }
 
 #[tokio::test]
-async fn new_installation_has_nothing_to_say() {
+async fn principal_of_a_new_installation_has_no_role_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path()).await;
-    assert_eq!(begin(&store, S).await.unwrap(), None);
+    store.set_installation("i", "t", S).await.unwrap();
+    // By a command, before the first start.
+    principal::create(&store, "early").await.unwrap();
+    assert_eq!(begin(&store, S).await.unwrap(), Began::New);
     let administrator = create_owner(&store, "administrator").await.unwrap().client;
     let own = |role: &str| (administrator.object_id.clone(), role.to_owned(), String::new());
     assert_eq!(all(&store).await, [own("Owner"), own("Storage Blob Data Owner")]);
-    // A principal that is created later has no role of itself.
     principal::create(&store, "later").await.unwrap();
-    assert_eq!(begin(&store, S).await.unwrap(), None);
+    assert_eq!(begin(&store, S).await.unwrap(), Began::Earlier);
     assert_eq!(all(&store).await.len(), 2);
 }
 

@@ -25,18 +25,37 @@ pub struct Upgraded {
     pub identities: Vec<String>,
 }
 
-/// Begins to enforce roles, once in the life of an installation. What clients could do before, they still can: service
-/// principals become Owner of everything; identities of image templates become Contributor, for the template and for
-/// scripts on its machines. The assignments that clients stored, which did not count, count from now on. `None` if it has
-/// begun already, or if there is nothing to keep.
+/// How the enforcement of roles began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Began {
+    /// At an earlier start.
+    Earlier,
+    /// Now, in a new installation, which has no owner yet.
+    New,
+    /// Now, in an installation that is older than roles.
+    Upgraded(Upgraded),
+}
+
+/// Begins to enforce roles, once in the life of an installation. What clients of an older one could do before, they still
+/// can: service principals become Owner of everything; identities of image templates become Contributor, for the template
+/// and for scripts on its machines. The assignments that clients stored, which did not count, count from now on.
 ///
 /// # Errors
 /// The database fails.
-pub async fn begin(store: &Store, subscription: &str) -> Result<Option<Upgraded>> {
-    let fails = || database();
-    if store.roles_since().await.code(ErrorCode::InternalError, fails)?.is_some() {
-        return Ok(None);
+pub async fn begin(store: &Store, subscription: &str) -> Result<Began> {
+    let since = store.roles_since().await.code(ErrorCode::InternalError, database)?;
+    match since {
+        Some(since) if since == Store::NEW => {
+            let write = vec![Write::RolesSince(Timestamp::now())];
+            store.commit(write).await.code(ErrorCode::InternalError, database)?;
+            Ok(Began::New)
+        }
+        Some(_) => Ok(Began::Earlier),
+        None => upgrade(store, subscription).await.map(Began::Upgraded),
     }
+}
+
+async fn upgrade(store: &Store, subscription: &str) -> Result<Upgraded> {
     let scope = format!("/subscriptions/{}", subscription.to_lowercase());
     let select = |kind: &str| Select {
         subscription: subscription.to_lowercase(),
@@ -83,11 +102,10 @@ pub async fn begin(store: &Store, subscription: &str) -> Result<Option<Upgraded>
         }
     }
     store.commit(writes).await.code(ErrorCode::InternalError, database)?;
-    let upgraded = Upgraded {
+    Ok(Upgraded {
         owners: clients.into_iter().map(|client| client.name).collect(),
         identities: identities.into_iter().map(|row| row.id.clone()).collect(),
-    };
-    Ok((!upgraded.owners.is_empty()).then_some(upgraded))
+    })
 }
 
 /// The keys of all identities that templates name, for themselves or for their machines.
