@@ -7,7 +7,7 @@ use crate::server::Server;
 
 const VERSION: &str = "api-version=2024-02-01";
 
-/// A client of one server, logged in as administrator.
+/// A client of one server, logged in.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -18,13 +18,29 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(server: &Server) -> Self {
+        let client = Self::login(server, &server.ready).await;
+        client.prepare().await;
+        client
+    }
+
+    /// The same client in another subscription, once the server knows it.
+    pub(crate) async fn within(&self, subscription: &str) -> Self {
+        let client = Self { subscription: subscription.to_owned(), ..self.clone() };
+        while !client.get("/subscriptions").await.to_string().contains(subscription) {
+            tokio::task::yield_now().await;
+        }
+        client
+    }
+
+    /// A client with these credentials.
+    pub(crate) async fn login(server: &Server, credentials: &Value) -> Self {
         let ca = reqwest::Certificate::from_pem(&server.ca()).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
         let url = server.text("url").trim_end_matches('/').to_owned();
         let form = format!(
             "grant_type=client_credentials&client_id={}&client_secret={}&scope={url}/.default",
-            server.text("clientId"),
-            server.text("clientSecret"),
+            credentials["clientId"].as_str().expect("a client id"),
+            credentials["clientSecret"].as_str().expect("a secret"),
         );
         let answer = http
             .post(format!("{url}/{}/oauth2/v2.0/token", server.text("tenantId")))
@@ -35,9 +51,7 @@ impl Client {
             .unwrap();
         let body: Value = answer.json().await.unwrap();
         let token = body["access_token"].as_str().expect("a token").to_owned();
-        let client = Self { http, url, token, subscription: server.text("subscriptionId").into() };
-        client.prepare().await;
-        client
+        Self { http, url, token, subscription: server.text("subscriptionId").into() }
     }
 
     async fn prepare(&self) {

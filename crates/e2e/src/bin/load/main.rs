@@ -1,7 +1,7 @@
 //! Measures the service under load. Arguments select scenarios; the default is all:
 //!
 //! ```text
-//! goldsmith-load [templates] [triggers] [accounts] [retention] [queued] [deployments]
+//! goldsmith-load [templates] [triggers] [accounts] [retention] [queued] [deployments] [roles]
 //! ```
 //!
 //! Prints a table and writes `target/bench/api.json`. The server is the release build with the
@@ -18,6 +18,7 @@
 mod client;
 mod deployments;
 mod measure;
+mod roles;
 mod scenarios;
 mod server;
 
@@ -79,8 +80,8 @@ async fn main() {
         .map_or_else(|| repository.join("target/release/goldsmith"), PathBuf::from);
     let mut bench = Bench { program, log, figures: Map::new() };
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    const SCENARIOS: [&str; 6] =
-        ["templates", "triggers", "accounts", "retention", "queued", "deployments"];
+    const SCENARIOS: [&str; 7] =
+        ["templates", "triggers", "accounts", "retention", "queued", "deployments", "roles"];
     if let Some(unknown) = chosen.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
         eprintln!("unknown scenario '{unknown}'; the scenarios are {}", SCENARIOS.join(", "));
         std::process::exit(2);
@@ -95,7 +96,8 @@ async fn main() {
             "accounts" => scenarios::accounts(&mut bench).await,
             "retention" => scenarios::retention(&mut bench).await,
             "queued" => scenarios::queued(&mut bench).await,
-            _ => deployments::deployments(&mut bench).await,
+            "deployments" => deployments::deployments(&mut bench).await,
+            _ => roles::roles(&mut bench).await,
         }
     }
     let file = out.join("api.json");

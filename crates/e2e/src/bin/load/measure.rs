@@ -153,7 +153,7 @@ where
 }
 
 /// The path to read: mostly single templates, every tenth time a list.
-fn read(client: &Client, number: usize, templates: usize) -> String {
+pub(crate) fn read(client: &Client, number: usize, templates: usize) -> String {
     match number % 10 {
         0 => client.path(
             "resourceGroups/load/providers/Microsoft.VirtualMachineImages/imageTemplates?$top=20",

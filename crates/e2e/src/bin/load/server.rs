@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// A running `goldsmith serve`; ends when dropped.
 pub(crate) struct Server {
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     log: PathBuf,
     child: Child,
     dir: tempfile::TempDir,
