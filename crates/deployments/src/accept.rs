@@ -5,7 +5,8 @@ use http::StatusCode;
 
 use crate::{
     begin::{New, check_location, replaceable},
-    check, load,
+    check::{self, For},
+    load,
     manager::Requests,
     place::{Place, check_name},
     request::Request,
@@ -27,7 +28,7 @@ pub(crate) async fn put(
     let existing = replaceable(requests, place, name).await?;
     check_location(requests, place, &request, existing.as_ref())?;
     let draft = load::draft(requests, place, name, request).await?;
-    check::all(requests, name, &draft).await?;
+    check::all(requests, name, &draft, For::Deployment).await?;
     let draft = &draft;
     let new = New { place, name, draft, parent: None, fence: None, is_rollback: false };
     let record = new.begin(requests, existing, &call.body, draft.plan.clone(), run::start).await?;
@@ -51,6 +52,6 @@ pub(crate) async fn validate(
     let request = Request::read(&call.body)?;
     check_location(requests, place, &request, None)?;
     let draft = load::draft(requests, place, name, request).await?;
-    check::all(requests, name, &draft).await?;
+    check::all(requests, name, &draft, For::Preview).await?;
     Ok(Reply::ok(view::validated(place, name, &draft, &requests.client.correlation_id)))
 }

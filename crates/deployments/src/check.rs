@@ -14,6 +14,15 @@ use crate::{
     tree::{self, json_of},
 };
 
+/// What a check is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// A validation or a preview, which changes nothing: the request's level says what is asked of the client.
+    Preview,
+    /// A deployment, whose client must have the right to write whatever the level says.
+    Deployment,
+}
+
 /// Checks every resource, also of nested deployments, as far as it is known.
 ///
 /// # Errors
@@ -23,19 +32,22 @@ pub(crate) async fn all(
     requests: &Requests,
     name: &str,
     draft: &Draft,
+    purpose: For,
 ) -> Result<Rendered, ApiError> {
     let rendered = tree::render(requests, &draft.preview).await?;
     outputs(&rendered)?;
-    if draft.request.level == Level::Template {
+    let (level, is_preview) = (draft.request.level, purpose == For::Preview);
+    if is_preview && level == Level::Template {
         return Ok(rendered);
     }
+    let is_read = is_preview && level == Level::ProviderNoRbac;
     let (mut forbidden, mut details) = (Vec::new(), Vec::new());
     for deployment in rendered.deployments() {
         for one in &deployment.resources {
             let resource = deployment.resource(one);
-            match admitted(requests, resource, one, draft.request.level).await? {
+            match admitted(requests, resource, one, is_read).await? {
                 Err(denial) => forbidden.push(refused(requests, resource, &denial)),
-                Ok(call) if one.nested.is_none() => {
+                Ok(call) if one.nested.is_none() && level != Level::Template => {
                     details.extend(mistake(requests, resource, one, &call).await.err());
                 }
                 Ok(_) => {}
@@ -98,10 +110,9 @@ async fn admitted(
     requests: &Requests,
     resource: &Resource,
     rendered: &RenderedResource,
-    level: Level,
+    is_read: bool,
 ) -> Result<Result<Call, Denial>, ApiError> {
     let body = json_of(&rendered.preview.body).to_string();
-    let is_read = level == Level::ProviderNoRbac;
     requests.admitted(&url(&resource.id), &resource.api_version, body, is_read).await
 }
 

@@ -141,6 +141,24 @@ impl Requests {
         Ok(Call::admit(request, rights, &rule))
     }
 
+    /// Checks, as a request for the deployment would, that the client may begin it now. So it learns nothing of a place
+    /// where it may not.
+    ///
+    /// # Errors
+    /// `AuthorizationFailed`, `ScopeLocked`
+    pub(crate) async fn may_deploy(&self, id: &str) -> Result<(), ApiError> {
+        let asked = self.request(Method::Put, id, "", String::new());
+        let rights = self.app().rights(&asked.caller).await?;
+        let rule = (self.manager.rules)(&asked);
+        rights.rule(&rule).map_err(|denial| denied(&asked.caller, &denial))
+    }
+
+    /// Whether the client has any role in a subscription: to others it is as one that does not exist.
+    pub(crate) async fn knows(&self, subscription: &str) -> Result<bool, db::Error> {
+        let rights = self.app().rights(&self.caller()).await?;
+        Ok(rights.touches(&Scope::parse(&format!("/subscriptions/{subscription}"))))
+    }
+
     /// Checks that the client may read what a deployment reads beside its routes.
     ///
     /// # Errors

@@ -123,6 +123,10 @@ impl Known {
         }
         for (key, id) in std::mem::take(self.open_groups.get_mut()) {
             let row = requests.app().store().resource(&db::ResourceKey::of(&id)).await?;
+            let row = match row {
+                Some(row) if requests.knows(&row.subscription).await? => Some(row),
+                _ => None,
+            };
             // Its place and tags are told to the template.
             if row.is_some() {
                 requests.may_read(&id).await?;

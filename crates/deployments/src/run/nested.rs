@@ -9,7 +9,8 @@ use db::ResourceKey;
 use super::work::{Failure, Shown, Work};
 use crate::{
     begin::{self, New},
-    check, errors,
+    check::{self, For},
+    errors,
     load::{self, Draft},
     manager::Requests,
     place::{Place, check_name},
@@ -32,6 +33,7 @@ pub(super) async fn deploy(work: &Work, resource: &Resource) -> Result<Shown, Fa
     {
         return wait(requests, &key, resource).await;
     }
+    requests.may_deploy(&resource.id).await?;
     let place = load::place_of(requests, &resource.id).await?;
     check_name(&resource_name(resource))?;
     let nested = load::nested(requests, &work.plan, resource).await?;
@@ -65,7 +67,7 @@ async fn begin(
     let name = resource_name(resource);
     let existing = begin::replaceable(requests, place, &name).await?;
     begin::check_location(requests, place, &draft.request, existing.as_ref())?;
-    check::all(requests, &name, draft).await?;
+    check::all(requests, &name, draft, For::Deployment).await?;
     let parent = Parent { id: work.deployment.clone(), index: work.index };
     let is_rollback = work.is_rollback;
     let fence = Some(work.fence());

@@ -120,6 +120,7 @@ async fn target(run: &Run, wanted: &OnError) -> Result<Record, Failure> {
 
 async fn begin(run: &Run, record: Record) -> Result<(), Failure> {
     let requests = &run.requests;
+    requests.may_deploy(&record.row.id).await?;
     let store = requests.app().store();
     let text = store.deployment_request(&record.key()).await?.unwrap_or_default();
     let request = Request::read(&text)?;

@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ask::url,
-    begin, check, load,
+    begin,
+    check::{self, For},
+    load,
     manager::Requests,
     place::{Place, check_name},
     request::{Mode, Request},
@@ -48,7 +50,7 @@ async fn preview(
     request: Request,
 ) -> Result<Vec<Value>, ApiError> {
     let draft = load::draft(requests, place, name, request).await?;
-    let rendered = check::all(requests, name, &draft).await?;
+    let rendered = check::all(requests, name, &draft, For::Preview).await?;
     let mut changes = Changes { requests, full: draft.request.full, found: Vec::new() };
     changes.of_deployment(&rendered, &place.deployment(name)).await?;
     if place.group.is_some() {

@@ -174,3 +174,136 @@ async fn deployment_continued_after_a_restart_has_the_rights_of_that_time() {
     assert_eq!(detail["code"], "AuthorizationFailed", "{shown}");
     nothing_is_made(&server).await;
 }
+
+impl Server {
+    /// A principal that may write in the group `rg` and only read in the group `other`.
+    async fn writer_beside(&self) -> String {
+        self.put("other", json!({ "location": "westus2" })).await.unwrap();
+        let one = self.principal("one").await;
+        self.grant(&one, CONTRIBUTOR, "resourceGroups/rg").await;
+        self.grant(&one, READER, "resourceGroups/other").await;
+        one
+    }
+
+    async fn nothing_is_deployed_in(&self, group: &str) {
+        let path = format!("resourceGroups/{group}/providers/Microsoft.Resources/deployments");
+        assert_eq!(names(&self.get(&path).await.unwrap()), Vec::<&str>::new());
+    }
+}
+
+/// A nested deployment in another place, which tells the name of its subscription.
+fn module(place: &Value) -> Value {
+    let output = json!({ "type": "string", "value": "[subscription().displayName]" });
+    let mut module = json!({
+        "type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": "module",
+        "properties": {
+            "mode": "Incremental", "expressionEvaluationOptions": { "scope": "inner" },
+            "template": template(json!([]), json!({ "outputs": { "name": output } })),
+        },
+    });
+    for (name, value) in place.as_object().into_iter().flatten() {
+        module[name] = value.clone();
+    }
+    module
+}
+
+#[tokio::test]
+async fn level_of_validation_does_not_spare_a_deployment_the_rights_to_write() {
+    let server = Server::with_group().await;
+    let one = server.writer_beside().await;
+    let module = module(&json!({ "resourceGroup": "other" }));
+    for level in ["Provider", "ProviderNoRbac", "Template"] {
+        let more = json!({ "validationLevel": level });
+        let body = request(template(json!([gallery("g"), module]), json!({})), more);
+        let answer = deploy(&server, &one, &body).await;
+        server.settle().await;
+        server.nothing_is_deployed_in("other").await;
+        let error = answer.unwrap_err();
+        assert_eq!(error.code, "InvalidTemplateDeployment", "{level}");
+        assert_eq!(error.details[0].code, "AuthorizationFailed", "{level}");
+        nothing_is_made(&server).await;
+        // Validation is spared them: it changes nothing.
+        let path = format!("{D}/main/validate");
+        let valid = server.of(&one, Method::Post, &path, &body).await;
+        assert_eq!(valid.is_ok(), level != "Provider", "{level}");
+    }
+}
+
+#[tokio::test]
+async fn nested_deployment_in_a_strange_subscription_is_refused_as_in_one_that_does_not_exist() {
+    const STRANGE: &str = "22222222-2222-3333-4444-555555555555";
+    const MISSING: &str = "33333333-2222-3333-4444-555555555555";
+    let server = Server::with_group().await;
+    let one = server.principal("one").await;
+    server.grant(&one, CONTRIBUTOR, "resourceGroups/rg").await;
+    let strange = db::Subscription {
+        id: STRANGE.to_owned(),
+        name: "Secret plans".to_owned(),
+        state: "Enabled".to_owned(),
+        shares_cache: false,
+        created: Timestamp::now(),
+    };
+    let group = Resource {
+        subscription: STRANGE.to_owned(),
+        group: "theirs".to_owned(),
+        ..Resource::new(
+            format!("/subscriptions/{STRANGE}/resourceGroups/theirs"),
+            "Microsoft.Resources/resourceGroups",
+            json!({ "location": "westus2", "properties": { "provisioningState": "Succeeded" } }),
+            json!({}),
+        )
+    };
+    let writes = vec![Write::PutSubscription(strange), Write::Insert(group)];
+    server.app.store().commit(writes).await.unwrap();
+    let places = [json!({ "location": "westus2" }), json!({ "resourceGroup": "theirs" })];
+    for (level, place) in ["Provider", "ProviderNoRbac", "Template"]
+        .into_iter()
+        .flat_map(|level| places.iter().map(move |place| (level, place)))
+    {
+        let answers = async |subscription: &str| {
+            let mut place = place.clone();
+            place["subscriptionId"] = json!(subscription);
+            let more = json!({ "validationLevel": level });
+            let body = request(template(json!([module(&place)]), json!({})), more);
+            let refused = deploy(&server, &one, &body).await;
+            server.settle().await;
+            let path = format!("{D}/main/validate");
+            let validated = match server.of(&one, Method::Post, &path, &body).await {
+                Ok(reply) => {
+                    reply.body.unwrap_or_default()["properties"]["provisioningState"].clone()
+                }
+                Err(error) => error.body(),
+            };
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.details[0].code, "AuthorizationFailed", "{level} {place}");
+            let answers = format!("{} {validated}", refused.body());
+            assert!(!answers.contains("Secret plans"), "{answers}");
+            answers.replace(subscription, "")
+        };
+        assert_eq!(answers(STRANGE).await, answers(MISSING).await, "{level} {place}");
+    }
+}
+
+#[tokio::test]
+async fn nested_deployment_needs_its_right_when_its_turn_comes() {
+    let mut server = Server::with_group().await;
+    let one = server.writer_beside().await;
+    server.grant(&one, CONTRIBUTOR, "resourceGroups/other").await;
+    // The process ends after it accepted the deployment.
+    server.app.shutdown().cancel();
+    let module = module(&json!({ "resourceGroup": "other" }));
+    let body = request(template(json!([module]), json!({})), json!({}));
+    deploy(&server, &one, &body).await.unwrap();
+    let rows = server.app.store().assignments_of(&one).await.unwrap();
+    let lost = rows.iter().filter(|row| row.scope.ends_with("other") && row.role == CONTRIBUTOR);
+    let writes: Vec<Write> =
+        lost.map(|row| Write::RemoveAssignment(row.key(), row.revision)).collect();
+    assert_eq!(writes.len(), 1);
+    server.app.store().commit(writes).await.unwrap();
+    server.restart().await;
+    server.nothing_is_deployed_in("other").await;
+    let shown = server.deployment("main").await;
+    assert_eq!(state(&shown), "Failed", "{shown}");
+    let detail = &shown["properties"]["error"]["details"][0];
+    assert_eq!(detail["code"], "AuthorizationFailed", "{shown}");
+}
