@@ -14,6 +14,18 @@ pub(crate) fn need(action: &'static str, id: &str) -> Need {
 /// # Errors
 /// 403 `LinkedAuthorizationFailed`
 pub(crate) fn check(call: &Call, write: &'static str, also: &[Need]) -> Result<(), ApiError> {
-    let of = need(write, &call.path.text);
-    call.rights().linked(&of, also).map_err(|denial| denied(&call.caller, &denial))
+    missing(call, &need(write, &call.path.text), also)
+}
+
+/// Checks that the caller has the rights that the action of its request needs elsewhere.
+///
+/// # Errors
+/// 403 `LinkedAuthorizationFailed`
+pub(crate) fn beside(call: &Call, also: &[Need]) -> Result<(), ApiError> {
+    let action = Wanted::Action(call.action().to_owned().into());
+    missing(call, &Need::new(action, Scope::parse(&call.path.text)), also)
+}
+
+fn missing(call: &Call, of: &Need, also: &[Need]) -> Result<(), ApiError> {
+    call.rights().linked(of, also).map_err(|denial| denied(&call.caller, &denial))
 }

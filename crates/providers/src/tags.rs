@@ -37,14 +37,14 @@ pub async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, Api
         Method::Post => return Err(ApiError::method_not_allowed(call)),
         Method::Put | Method::Patch | Method::Delete => {
             read_only::check_writable(&holder)?;
-            let tags = changed(call, stored)?;
+            let tags = changed(call, stored.clone())?;
             let checked = json!({ "tags": tags });
             let checked = fields::tags(checked.as_object().unwrap_or(&Map::new()))?;
             let checked = checked.unwrap_or_else(|| json!({}));
             holder.body["tags"] = checked.clone();
             holder.changed = Timestamp::now();
-            let mut writes: Vec<Write> =
-                image_builder::retagged(app, &holder).await?.into_iter().collect();
+            let followed = image_builder::retagged(app, call, &stored, &holder).await?;
+            let mut writes: Vec<Write> = followed.into_iter().collect();
             let write = if holder.revision == 0 { Write::Insert } else { Write::Replace };
             writes.push(write(holder));
             app.store().commit(writes).await?;

@@ -19,6 +19,7 @@ mod compatibility;
 mod cron;
 mod delete;
 mod due;
+mod effective_tags;
 mod exact;
 mod failure;
 mod machine;

@@ -6,13 +6,14 @@ use arm::{Actions, ApiError, Call, ResourceType};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use service::App;
 
 use super::{
     API_VERSIONS, SCHEDULE_ACTIONS, SCHEDULES, SCHEDULES_KIND,
     check::invalid,
     cron::{Schedule, TAG},
+    effective_tags,
     record::{Plan, ScheduleHidden, ScheduleRecord, TemplateRecord},
     state::{self, Event, State},
     view,
@@ -100,14 +101,21 @@ pub(crate) async fn follow_tags(
     }))
 }
 
-/// The same where a request changes nothing but tags.
+/// The same where a request changes nothing but tags: those of the resource, from these.
 ///
 /// # Errors
-/// The tag cannot be read, the template is being created, updated or deleted, or the database fails.
-pub(crate) async fn retagged(app: &App, resource: &Resource) -> Result<Option<Write>, ApiError> {
+/// The caller may not change what the tags do, the tag cannot be read, the template is being created, updated or deleted, or
+/// the database fails.
+pub(crate) async fn retagged(
+    app: &App,
+    call: &Call,
+    before: &Map<String, Value>,
+    resource: &Resource,
+) -> Result<Option<Write>, ApiError> {
     if resource.kind != service::quotas::TEMPLATES_KIND {
         return Ok(None);
     }
+    effective_tags::check_caller(call, before, resource)?;
     let template = TemplateRecord::of(resource.clone())?;
     state::next(State::of(&template, None), Event::Retag)?;
     check(template.tags())?;

@@ -10,6 +10,7 @@ mod overtaken;
 mod preconditions;
 mod requests;
 mod roles;
+mod tag_rights;
 mod targets;
 mod visible;
 
