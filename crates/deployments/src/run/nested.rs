@@ -30,6 +30,8 @@ pub(super) async fn deploy(work: &Work, resource: &Resource) -> Result<Shown, Fa
     if work.is_resumed
         && let Some(record) = Record::find(requests.app().store(), &key).await.map_err(refused)?
         && record.row.started >= work.begun
+        // Not one that somebody else deployed there meanwhile.
+        && record.hidden.parent.as_ref().is_some_and(|parent| parent.id == work.deployment)
     {
         return wait(requests, &key, resource).await;
     }
