@@ -108,7 +108,10 @@ impl Stream {
     /// Writes everything that is new.
     async fn catch_up(&mut self, app: &App) -> io::Result<()> {
         let logins = app.activities().failed_logins();
-        may_wait(|| self.write_lines(&logins, self.cursor.seq))?;
+        if let Err(error) = may_wait(|| self.write_lines(&logins, self.cursor.seq)) {
+            app.activities().keep_failed_logins(logins);
+            return Err(error);
+        }
         loop {
             let events = app.store().activity_after(self.cursor.seq, AT_ONCE).await;
             let events = events.map_err(io::Error::other)?;

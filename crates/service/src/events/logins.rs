@@ -47,6 +47,21 @@ impl Activities {
         }
         lines
     }
+
+    /// Takes lines back that could not be written. Beyond the limit, the oldest are kept, and others are counted.
+    pub(crate) fn keep_failed_logins(&self, lines: Vec<Value>) {
+        let mut waiting = self.logins.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = std::mem::take(&mut waiting.lines);
+        for line in lines.into_iter().chain(newer) {
+            if let Some(more) = line["properties"]["more"].as_u64() {
+                waiting.more += more;
+            } else if waiting.lines.len() < KEPT {
+                waiting.lines.push_back(line);
+            } else {
+                waiting.more += 1;
+            }
+        }
+    }
 }
 
 fn line(client_id: Option<&str>, address: Option<&str>, properties: Value) -> Value {
@@ -58,4 +73,24 @@ fn line(client_id: Option<&str>, address: Option<&str>, properties: Value) -> Va
         "httpRequest": { "clientIpAddress": address },
         "properties": properties,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_could_not_be_written_come_again_in_order_and_bounded() {
+        let activities = Activities::default();
+        for code in 0..70 {
+            activities.login_failed("a", None, code);
+        }
+        let lines = activities.failed_logins();
+        activities.login_failed("a", None, 99);
+        activities.keep_failed_logins(lines.clone());
+        let again = activities.failed_logins();
+        assert_eq!(again[..KEPT], lines[..KEPT]);
+        assert_eq!(again[KEPT]["properties"]["more"], 11);
+        assert!(activities.failed_logins().is_empty());
+    }
 }
