@@ -169,18 +169,35 @@ fn failure(app: &App, error: &ApiError) -> Told {
         return told;
     }
     let message = Conceal::of(&app.settings().layout).message(&error.message);
-    told.with("message", message)
+    told.with("message", bounded(message))
 }
 
-/// The ids in the body of a role assignment; its texts may be anything.
+/// The longest message in an event, in bytes.
+const MESSAGE: usize = 2048;
+
+/// The beginning of a text that a client may have made long.
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MESSAGE));
+    text
+}
+
+/// The ids in the body of a role assignment. Texts that are no ids are left out: they may be anything, of any length.
 fn ids_of(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let text = |name: &str| body["properties"][name].as_str().unwrap_or_default().to_owned();
+    let id = |text: &str| Uuid::try_parse(text).map(|id| id.to_string()).unwrap_or_default();
+    let role = text("roleDefinitionId");
+    let role = match id(role.rsplit('/').next().unwrap_or_default()) {
+        role if role.is_empty() => role,
+        role => format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+    };
+    let kind = text("principalType");
+    let is_kind = kind.len() <= 32 && kind.chars().all(|c| c.is_ascii_alphabetic());
     Some(
         json!({ "properties": {
-            "principalId": text("principalId"),
-            "principalType": text("principalType"),
-            "roleDefinitionId": text("roleDefinitionId"),
+            "principalId": id(&text("principalId")),
+            "principalType": if is_kind { kind.as_str() } else { "" },
+            "roleDefinitionId": role,
         }})
         .to_string(),
     )
@@ -214,5 +231,32 @@ impl App {
             Write::Activity(event(tenant, &origin, &Uuid::now_v7().to_string(), told))
         });
         self.activity_store().commit(rows.collect()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_role_assignment_only_ids_are_kept() {
+        let id = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+        let long = "x".repeat(1 << 20);
+        let body = |role: String, kind: &str| {
+            let properties =
+                json!({ "roleDefinitionId": role, "principalId": id, "principalType": kind });
+            ids_of(&json!({ "properties": properties }).to_string()).unwrap()
+        };
+        let kept = body(format!("/{long}/roleDefinitions/{id}"), "User");
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(
+            kept["properties"],
+            json!({
+                "principalId": id, "principalType": "User",
+                "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{id}"),
+            })
+        );
+        assert!(body(long.clone(), &long).len() < 300);
+        assert_eq!(bounded("é".repeat(2000)).len(), MESSAGE);
     }
 }
