@@ -80,7 +80,9 @@ impl Attempt {
             Ok(_) if is_recorded => return,
             Ok(reply) => self.pair(&self.operation, Status::Succeeded, reply.status),
             Err(error) => {
-                if !app.activities().refusals.admit(&self.origin, Instant::now()) {
+                let is_denied =
+                    error.status == StatusCode::FORBIDDEN || error.code.as_str() == "ScopeLocked";
+                if !app.activities().refusals.admit(&self.origin, is_denied, Instant::now()) {
                     return;
                 }
                 vec![self.event(&self.operation, failure(app, error))]

@@ -17,7 +17,8 @@ const PRINCIPALS: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    counts: Mutex<HashMap<String, Count>>,
+    /// By whether a right or a lock was missing, and by principal.
+    counts: Mutex<HashMap<(bool, String), Count>>,
 }
 
 #[derive(Debug)]
@@ -30,18 +31,15 @@ struct Count {
 }
 
 impl Refusals {
-    /// Counts a refusal. Returns whether it gets a row.
-    pub(crate) fn admit(&self, origin: &Origin, now: Instant) -> bool {
+    /// Counts a refusal. Returns whether it gets a row. Refusals for rights and locks have rows of their own, which other
+    /// failures cannot use up.
+    pub(crate) fn admit(&self, origin: &Origin, is_denied: bool, now: Instant) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = counts.contains_key(&origin.object_id);
-        let who =
-            if is_known || counts.len() < PRINCIPALS { origin.object_id.as_str() } else { "" };
-        let count = counts.entry(who.to_owned()).or_insert(Count {
-            since: now,
-            rows: 0,
-            more: 0,
-            last: None,
-        });
+        let own = (is_denied, origin.object_id.clone());
+        let others = counts.keys().filter(|(denied, _)| *denied == is_denied).count();
+        let is_known = counts.contains_key(&own) || others < PRINCIPALS;
+        let who = if is_known { own } else { (is_denied, String::new()) };
+        let count = counts.entry(who).or_insert(Count { since: now, rows: 0, more: 0, last: None });
         if count.rows < ROWS {
             count.rows += 1;
             return true;
@@ -68,20 +66,21 @@ mod tests {
     fn principal_has_so_many_rows_a_minute_and_then_one_for_the_rest() {
         let (refusals, now) = (Refusals::default(), Instant::now());
         let of = |who: &str| Origin { object_id: who.to_owned(), ..Origin::default() };
-        let rows = (0..100).filter(|_| refusals.admit(&of("a"), now)).count();
+        let rows = (0..100).filter(|_| refusals.admit(&of("a"), false, now)).count();
         assert_eq!(rows, 60);
-        assert!(refusals.admit(&of("b"), now));
+        assert!(refusals.admit(&of("a"), true, now));
+        assert!(refusals.admit(&of("b"), false, now));
         assert!(refusals.over(now, false).is_empty());
         let later = now + WINDOW;
         assert_eq!(refusals.over(later, false), [(of("a"), 40)]);
-        assert!(refusals.admit(&of("a"), later));
+        assert!(refusals.admit(&of("a"), false, later));
     }
 
     #[test]
     fn many_principals_share_a_window() {
         let (refusals, now) = (Refusals::default(), Instant::now());
         let of = |who: usize| Origin { object_id: who.to_string(), ..Origin::default() };
-        let rows = (0..2 * PRINCIPALS).filter(|who| refusals.admit(&of(*who), now)).count();
+        let rows = (0..2 * PRINCIPALS).filter(|who| refusals.admit(&of(*who), false, now)).count();
         assert_eq!(rows, PRINCIPALS + ROWS as usize);
     }
 }
