@@ -159,13 +159,31 @@ pub async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error>
     app.store().account_anywhere(name).await
 }
 
-/// The blob that an address names, if it can be one of this service: below its own `/storage/`, or `{account}.blob.…` as in
-/// Azure. Whether there is such an account is another question.
-pub(crate) fn own_blob(app: &App, address: &str) -> Option<Blob> {
+/// The account of this service, and the blob in it, that an address names: below the service's own `/storage/`, or
+/// `{account}.blob.…` as in Azure. The second is an address of Azure's unless the account is in the subscription of `app`: an
+/// account of somebody else's subscription must not stand in for one of Azure with its name.
+pub(crate) async fn own_blob(
+    app: &App,
+    address: &str,
+) -> Result<Option<(Resource, Blob)>, db::Error> {
+    let Some((is_own_address, blob)) = blob_of(app, address) else { return Ok(None) };
+    let account = if is_own_address {
+        named(app, &blob.account).await?
+    } else {
+        let found = app.store().storage_account(app.subscription(), &blob.account).await?;
+        let own = format!("/subscriptions/{}/", app.subscription()).to_lowercase();
+        found.filter(|account| account.id.to_lowercase().starts_with(&own))
+    };
+    Ok(account.map(|account| (account, blob)))
+}
+
+/// The blob that an address names, and whether the address is below the service's own `/storage/`.
+fn blob_of(app: &App, address: &str) -> Option<(bool, Blob)> {
     let uri = address.parse::<http::Uri>().ok()?;
     let own = app.base_url().and_then(|own| own.parse::<http::Uri>().ok());
+    let is_own_address = own.is_some_and(|own| own.authority() == uri.authority());
     let mut path = uri.path().trim_start_matches('/');
-    let account = if own.is_some_and(|own| own.authority() == uri.authority()) {
+    let account = if is_own_address {
         let (account, rest) = path.strip_prefix("storage/")?.split_once('/')?;
         path = rest;
         account
@@ -176,11 +194,12 @@ pub(crate) fn own_blob(app: &App, address: &str) -> Option<Blob> {
     let decoded = |text: &str| {
         percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
     };
-    Some(Blob {
+    let blob = Blob {
         account: account.to_lowercase(),
         container: decoded(container)?,
         name: decoded(name)?,
-    })
+    };
+    Some((is_own_address, blob))
 }
 
 /// A name that no other account has.

@@ -106,7 +106,8 @@ async fn stored(app: &App, uri: &str) -> Result<Option<String>, Error> {
         let text = format!("the blob at {uri} cannot be read");
         Error::new(ErrorCode::InternalError, text).caused_by(error)
     };
-    let Some(Blob { account, container, name }) = own_blob(app, uri) else { return Ok(None) };
+    let own = own_blob(app, uri).await.map_err(blobs::Error::from).map_err(failed)?;
+    let Some((_, Blob { account, container, name })) = own else { return Ok(None) };
     let Some(account) = Account::open(app, &account).await.map_err(failed)? else {
         return Ok(None);
     };

@@ -19,7 +19,7 @@ use service::App;
 use super::{TEMPLATE_ACTIONS, check::found_identity, failure::Failure};
 use crate::{
     linked::{self, need},
-    storage::{self, own_blob},
+    storage::own_blob,
 };
 
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
@@ -199,16 +199,26 @@ async fn blobs(app: &App, template: &Template) -> Result<Vec<Named>, db::Error> 
 
 /// The id of the account of the service, and the container, that a URI names.
 async fn place(app: &App, uri: &str) -> Result<Option<(String, String)>, db::Error> {
-    let Some(blob) = own_blob(app, uri) else { return Ok(None) };
-    let account = storage::named(app, &blob.account).await?;
-    Ok(account.map(|account| (account.id, blob.container)))
+    let found = own_blob(app, uri).await?;
+    Ok(found.map(|(account, blob)| (account.id, blob.container)))
 }
 
 /// What the template's identity lacks, each with its field.
 pub(super) async fn lacks(app: &App, template: &Template) -> Result<Vec<Error>, db::Error> {
     let mut all = source_of(app, template).await?;
     all.extend(needs(app.subscription(), template));
-    all.extend(blobs(app, template).await?);
+    let blobs = blobs(app, template).await?;
+    let own = Scope::parse(&format!("/subscriptions/{}", app.subscription()));
+    let (blobs, foreign): (Vec<_>, Vec<_>) =
+        blobs.into_iter().partition(|(_, need)| own.contains(&need.scope));
+    all.extend(blobs);
+    if template.identity.is_none()
+        && all.is_empty()
+        && let Some((field, need)) = foreign.first()
+    {
+        return Ok(vec![strange(&need.scope, field)]);
+    }
+    all.extend(foreign);
     let Some((field, first)) = all.first() else { return Ok(Vec::new()) };
     let Some(Identity::UserAssigned { id }) = &template.identity else {
         let text = format!(
@@ -232,9 +242,34 @@ pub(super) async fn lacks(app: &App, template: &Template) -> Result<Vec<Error>, 
     let rights = app.rights(&caller).await?;
     let lack = |(field, need): Named| {
         let denial = rights.check(&need).err().filter(|denial| is_lack(denial, &need))?;
+        let account = account_of(&need.scope);
+        if let Some(account) = account.filter(|one| !own.contains(one) && !rights.touches(one)) {
+            return Some(strange(&account, &field));
+        }
         Some(lacking(&id, &caller, &denial, &need).target(field))
     };
     Ok(all.into_iter().filter_map(lack).collect())
+}
+
+/// The storage account that a scope is, or is inside of.
+fn account_of(scope: &Scope) -> Option<Scope> {
+    const KIND: &str = "/microsoft.storage/storageaccounts/";
+    let text = scope.as_str();
+    let begin = text.to_ascii_lowercase().find(KIND)? + KIND.len();
+    let end = text[begin..].find('/').map_or(text.len(), |length| begin + length);
+    Some(Scope::parse(&text[..end]))
+}
+
+/// The refusal of an account in somebody else's subscription. It tells no more than the address of the template does.
+fn strange(scope: &Scope, field: &str) -> Error {
+    let account = account_of(scope);
+    let name = account.as_ref().and_then(|one| one.as_str().rsplit('/').next()).unwrap_or_default();
+    let text = format!(
+        "The storage account '{name}' does not exist, or the identity of the image template has no role in it"
+    );
+    Error::new(ErrorCode::AccessDenied, text).target(field.to_owned()).hint(
+        "name an account that exists, and give the template's identity a role for its blobs there",
+    )
 }
 
 /// Whether a run would fail for it. A lock against deletion does not stop a run, which deletes nothing of others.

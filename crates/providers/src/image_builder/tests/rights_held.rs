@@ -302,3 +302,35 @@ async fn lock_against_deletion_does_not_stop_an_identity() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].1.contains("locked"), "{found:?}");
 }
+
+#[tokio::test]
+async fn account_of_another_subscription_does_not_stand_in_for_one_of_azure() {
+    let service = with_account().await;
+    let account = "/subscriptions/99999999-0000-0000-0000-000000000009/resourceGroups/theirs/providers/Microsoft.Storage/storageAccounts/public";
+    service.insert(account, "microsoft.storage/storageaccounts", json!({})).await;
+    let mut template = small();
+    template["identity"] = identities("bare");
+    let before = lacks(&service, &template).await;
+    template["properties"]["customize"] = json!([{
+        "type": "Shell", "scriptUri": "https://public.blob.core.windows.net/scripts/one.sh",
+    }]);
+    assert_eq!(lacks(&service, &template).await, before);
+}
+
+#[tokio::test]
+async fn refusal_does_not_tell_the_id_of_an_account_of_another_subscription() {
+    let service = with_account().await;
+    let account = "/subscriptions/99999999-0000-0000-0000-000000000009/resourceGroups/theirs/providers/Microsoft.Storage/storageAccounts/public";
+    service.insert(account, "microsoft.storage/storageaccounts", json!({})).await;
+    let base = "https://localhost:8443";
+    service.app.set_base_url(base.into());
+    let mut template = small();
+    template["identity"] = identities("bare");
+    template["properties"]["customize"] =
+        json!([{ "type": "Shell", "scriptUri": format!("{base}/storage/public/scripts/one.sh") }]);
+    let found = lacks(&service, &template).await;
+    let (field, message) = found.last().unwrap();
+    assert_eq!(field, "properties.customize[0].scriptUri");
+    assert!(message.starts_with("The storage account 'public' does not exist, or"), "{message}");
+    assert!(!format!("{found:?}").contains("theirs"), "{found:?}");
+}
