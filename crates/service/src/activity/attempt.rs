@@ -6,7 +6,8 @@ use std::sync::{
 };
 use std::time::Instant;
 
-use arm::{ApiError, Method, Reply, Request, operation::Origin};
+use arm::{ApiError, Caller, Method, Reply, Request, operation::Origin};
+use authorization::Scope;
 use db::{Activity, Record, ResourceKey, Write};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -85,7 +86,8 @@ impl Attempt {
                 if !app.activities().refusals.admit(&self.origin, is_denied, Instant::now()) {
                     return;
                 }
-                vec![self.event(&self.operation, failure(app, error))]
+                let failed = self.event(&self.operation, failure(app, error));
+                vec![placed(app, &self.origin, failed).await]
             }
         };
         let writes = events.into_iter().map(Write::Activity).collect();
@@ -174,6 +176,22 @@ fn failure(app: &App, error: &ApiError) -> Told {
     told.with("message", bounded(message))
 }
 
+/// The event of a refusal, in the log of its subscription. One of a caller without any role in that subscription, or about one
+/// that does not exist, is in the tenant's log: nobody fills the log of a subscription from outside.
+async fn placed(app: &App, origin: &Origin, refused: Activity) -> Activity {
+    let id = refused.subscription.as_str();
+    if id.is_empty() {
+        return refused;
+    }
+    let caller =
+        Caller { client_id: origin.client_id.clone(), object_id: origin.object_id.clone() };
+    let there = Scope::parse(&format!("/subscriptions/{id}"));
+    let is_known = matches!(app.enter(id).await, Ok(Some(_)))
+        && app.rights(&caller).await.is_ok_and(|rights| rights.touches(&there));
+    let subscription = if is_known { refused.subscription } else { String::new() };
+    Activity { subscription, ..refused }
+}
+
 /// The longest message in an event, in bytes.
 const MESSAGE: usize = 2048;
 
@@ -226,13 +244,15 @@ impl App {
     pub(super) async fn record_counted_refusals(&self, all: bool) -> Result<(), db::Error> {
         let over = self.activities().refusals.over(Instant::now(), all);
         let tenant = &self.settings().tenant;
-        let rows = over.into_iter().map(|(origin, more)| {
+        let mut rows = Vec::new();
+        for (origin, more) in over {
             let told = Told::new(Status::Failed, None)
                 .with("message", format!("{more} more requests of this caller were refused."))
                 .with("more", more);
-            Write::Activity(event(tenant, &origin, &Uuid::now_v7().to_string(), told))
-        });
-        self.activity_store().commit(rows.collect()).await
+            let counted = event(tenant, &origin, &Uuid::now_v7().to_string(), told);
+            rows.push(Write::Activity(placed(self, &origin, counted).await));
+        }
+        self.activity_store().commit(rows).await
     }
 }
 

@@ -160,6 +160,23 @@ async fn refused_requests_of_one_caller_add_a_limited_number_of_rows() {
 }
 
 #[tokio::test]
+async fn refusal_of_a_caller_without_a_role_is_in_the_tenants_log() {
+    let server = Server::start().await;
+    let reader = server.principal("reader").await;
+    let role =
+        roles::assignment(&format!("/subscriptions/{S}"), &reader, "ServicePrincipal", READER);
+    server.app.store().commit(vec![Write::InsertAssignment(role)]).await.unwrap();
+    let stranger = server.principal("stranger").await;
+    for (caller, subscription) in [(&reader, S), (&stranger, "")] {
+        server.of(caller, Method::Delete, "resourceGroups/rg", &Value::Null).await.unwrap_err();
+        let events = server.events().await;
+        let last = events.last().unwrap();
+        assert_eq!(last.status, "Failed");
+        assert_eq!(last.subscription, subscription);
+    }
+}
+
+#[tokio::test]
 async fn refusal_stays_what_it_is_if_the_log_cannot_be_written() {
     let server = Server::with_group().await;
     let stranger = server.principal("stranger").await;
