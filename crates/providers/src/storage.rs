@@ -170,9 +170,7 @@ pub(crate) async fn own_blob(
     let account = if is_own_address {
         named(app, &blob.account).await?
     } else {
-        let found = app.store().storage_account(app.subscription(), &blob.account).await?;
-        let own = format!("/subscriptions/{}/", app.subscription()).to_lowercase();
-        found.filter(|account| account.id.to_lowercase().starts_with(&own))
+        app.store().storage_account(app.subscription(), &blob.account).await?
     };
     Ok(account.map(|account| (account, blob)))
 }

@@ -79,7 +79,7 @@ impl Service {
         let now = Timestamp::now();
         let resource = Resource {
             id: id.to_owned(),
-            subscription: SUBSCRIPTION.to_owned(),
+            subscription: id.split('/').nth(2).unwrap().to_lowercase(),
             group: id.split('/').nth(4).unwrap().to_lowercase(),
             kind: kind.to_owned(),
             name: id.rsplit('/').next().unwrap().to_owned(),
