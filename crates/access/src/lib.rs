@@ -4,7 +4,7 @@
 //! definitions   role definitions: built-in ones, and those of clients, which belong to the tenant
 //! assignments   a role that a principal has at a scope
 //! locks         what nobody may delete or change
-//! permissions   the caller's own permissions; deny assignments, of which there are none
+//! permissions   the caller's own permissions; deny assignments (always empty)
 //! operations    all actions that roles can permit
 //! principals    who can have a role
 //! activity      the activity log: who did what

@@ -56,8 +56,8 @@ fn view(permission: &Permission) -> Value {
     })
 }
 
-/// `{scope}/providers/Microsoft.Authorization/denyAssignments[/{id}]`. There are none: in Azure, only managed applications
-/// and deployment stacks make them.
+/// `{scope}/providers/Microsoft.Authorization/denyAssignments[/{id}]`: always empty. In Azure, only managed applications
+/// and deployment stacks create deny assignments.
 ///
 /// # Errors
 /// `DenyAssignmentNotFound`, `InvalidResourceType`, `HttpMethodNotAllowed`.

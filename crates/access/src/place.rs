@@ -24,7 +24,7 @@ pub(crate) async fn check(app: &App, at: &Extension) -> Result<(), ApiError> {
     }
 }
 
-/// The resource that a scope is a part of, such as the account of a container; `None` if it is no part.
+/// The resource that contains a scope, such as the account of a container; `None` if the scope is a whole resource.
 fn whole(scope: &str) -> Option<String> {
     let path = Path::parse(&scope.replace('%', "%25"));
     let types = path.rest.iter().step_by(2);
@@ -100,8 +100,8 @@ impl Readable {
         Self(call.rights().visible(&Wanted::action(action), &Scope::parse(&at.scope)))
     }
 
-    /// Whether the caller may read an entry at a scope. Entries at the scope of the request and above it apply there, so
-    /// whoever may read that scope sees them.
+    /// Whether the caller may read an entry at a scope. A caller who may read the scope of the request also sees the entries
+    /// above it, because they apply there.
     pub(crate) fn has(&self, scope: &Scope) -> bool {
         self.0.has(scope)
     }

@@ -21,7 +21,7 @@ use crate::{ApiError, Call, Method, Reply, Request};
 
 /// Seconds between two polls. Never 0, which clients read as 30.
 const RETRY_AFTER: &str = "1";
-/// The caller of what the service does by itself.
+/// The caller name for work that the service starts itself.
 pub const SERVICE: &str = "goldsmith";
 /// The maximum length of the id of a resource in a record of a request.
 const ID_CHARS: usize = 1024;
@@ -78,7 +78,7 @@ impl Origin {
         }
     }
 
-    /// The origin of what the service does by itself.
+    /// The origin of work that the service starts itself.
     pub fn of_service(action: &str, resource_id: &str, cause: &str) -> Self {
         let correlation_id = uuid::Uuid::now_v7().to_string();
         Self {
